@@ -1,0 +1,30 @@
+"""A problem, wherever it came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question with its reference solution.
+
+    `answer` is the gold answer that a reward and an evaluation compare with; `solution` is what supervised fine-tuning imitates
+    and ends in the answer's `\\boxed{}` form.
+    """
+
+    id: str
+    question: str
+    solution: str
+    answer: str
+    tags: dict[str, str | int] = field(default_factory=dict)
+
+
+class Problems(Protocol):
+    """A source of problems, named by `_target_` in conf/data/."""
+
+    def split(self, name: Split) -> Sequence[Problem]:
+        """The problems of a split; an index always gives the same problem, so a position is enough to resume."""
+        ...
