@@ -1,0 +1,1 @@
+"""conf/ + experiments/ + the command line → one checked `Experiment`."""

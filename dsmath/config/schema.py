@@ -1,0 +1,312 @@
+"""The shape of an experiment: names, types and bounds. Every value lives in conf/ or experiments/."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from dsmath.config.types import (
+    Bounds,
+    Component,
+    NonNegative,
+    NonNegativeInt,
+    OpenShare,
+    Positive,
+    PositiveInt,
+    Share,
+)
+
+StageName = Literal["corpus", "pretrain", "sft", "reward_model", "rl", "eval"]
+
+
+@dataclass(frozen=True)
+class StageSection:
+    """Where the chain of stages ends."""
+
+    name: StageName
+
+
+@dataclass(frozen=True)
+class Crawl:
+    """The web pages that the corpus is mined from."""
+
+    name: str
+    path: str | None
+
+
+@dataclass(frozen=True)
+class FastText:
+    """The classifier of §2.1."""
+
+    dim: PositiveInt
+    lr: Positive
+    word_ngrams: PositiveInt
+    min_count: PositiveInt
+    epochs: PositiveInt
+    bucket: PositiveInt
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One round of collection (§2.1)."""
+
+    positives: PositiveInt
+    negatives: PositiveInt
+    token_budget: PositiveInt
+    domain_share: OpenShare
+    stop_overlap: OpenShare
+    decontamination_ngram: PositiveInt
+    decontamination_shortest: PositiveInt
+    fasttext: FastText
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """How a question is put to the model."""
+
+    style: Literal["plain", "chat"]
+    instruction: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model that everything starts from."""
+
+    name: str
+    context_length: PositiveInt
+    prompt: Prompt
+    policy: Component
+
+
+@dataclass(frozen=True)
+class Data:
+    """Problems with solutions and answers; `path` is the folder or name of those that are not generated."""
+
+    name: str
+    path: str | None
+    problems: Component
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate's factor over the steps of a stage."""
+
+    kind: Literal["constant", "cosine", "multi_step"]
+    warmup_steps: NonNegativeInt
+    milestones: list[OpenShare]
+    factors: list[Positive]
+    final_factor: Share
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Language modelling on the corpus (§2.2, §2.3)."""
+
+    tokens: PositiveInt
+    batch_tokens: PositiveInt
+    sequence_length: PositiveInt
+    mixture: dict[str, Share]
+    gradient_clip: Positive
+    optim: Component
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class SFT:
+    """Supervised fine-tuning on solutions (§3)."""
+
+    init: Literal["model", "pretrain"]
+    steps: PositiveInt
+    batch_size: PositiveInt
+    micro_batch_size: PositiveInt
+    sequence_length: PositiveInt
+    gradient_clip: Positive
+    validate_every: PositiveInt
+    validation_size: PositiveInt
+    problems: Component
+    module: Component
+    data: Component
+    optim: Component
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """Training of the reward model (§4.2)."""
+
+    init: Literal["pretrain", "sft"]
+    steps: PositiveInt
+    batch_size: PositiveInt
+    gradient_clip: Positive
+    optim: Component
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the outputs that are learned from come from (§5.2.1)."""
+
+    name: Literal["online", "offline", "dataset"]
+
+
+@dataclass(frozen=True)
+class Reward:
+    """What an output is worth (§5.2.1): a rule, or a model that a stage trains."""
+
+    name: Literal["rule", "model", "process"]
+    function: Component | None
+
+
+@dataclass(frozen=True)
+class Advantage:
+    """The gradient coefficient's first part (§4.1)."""
+
+    name: Literal["group", "gae", "constant"]
+    std: Literal["sample", "population", "none"]
+    epsilon: NonNegative
+    tolerance: NonNegative
+    gamma: Share | None
+    lam: Share | None
+
+
+@dataclass(frozen=True)
+class KL:
+    """The penalty that keeps the policy near its reference (§4.1)."""
+
+    placement: Literal["loss", "reward", "none"]
+    estimator: Literal["k1", "k2", "k3"]
+    coef: NonNegative
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How outputs are drawn from the policy."""
+
+    group_size: PositiveInt
+    temperature: Positive
+    max_new_tokens: PositiveInt
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """The rest of the policy's loss; the pieces above are picked by the preset."""
+
+    name: Literal["grpo", "ppo"]
+    clip_low: OpenShare
+    clip_high: Positive
+    updates_per_exploration: PositiveInt
+    aggregation: Literal["sequence_mean", "token_mean", "constant"]
+    aggregation_constant: Positive | None
+
+
+@dataclass(frozen=True)
+class RL:
+    """Policy optimisation (§4.1, §4.2); `batch_size` counts outputs, as in the paper."""
+
+    init: Literal["sft", "model"]
+    steps: PositiveInt
+    batch_size: PositiveInt
+    micro_batch_size: PositiveInt
+    gradient_clip: Positive
+    validate_every: PositiveInt
+    validation_size: PositiveInt
+    problems: Component
+    module: Component
+    data: Component
+    optim: Component
+    schedule: Schedule
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Held-out problems and what is measured on them; `of` lists the stages whose models are evaluated."""
+
+    of: list[Literal["model", "pretrain", "sft", "rl"]]
+    size: PositiveInt
+    samples: PositiveInt
+    temperature: Positive
+    max_new_tokens: PositiveInt
+    confidence: OpenShare
+    batch_rows: PositiveInt
+    problems: Component
+
+
+@dataclass(frozen=True)
+class TrainerSection:
+    """Lightning's Trainer and what it leaves behind while it runs."""
+
+    checkpoint_every: PositiveInt
+    log_every: PositiveInt
+    progress: bool
+    deterministic: bool
+    lightning: Component
+    callbacks: dict[str, Component]
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """One machine or many: what Lightning is told, and what SLURM is asked for."""
+
+    name: str
+    accelerator: Literal["cpu", "gpu"]
+    devices: PositiveInt
+    num_nodes: PositiveInt
+    precision: Literal["32-true", "bf16-true", "bf16-mixed", "16-mixed"]
+    strategy: str
+    threads: PositiveInt | None
+    cpus_per_task: PositiveInt
+    memory_gb: PositiveInt
+    minutes: PositiveInt
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Where the points of a sweep run."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Logger:
+    """Where metrics go besides the run folder's CSV."""
+
+    name: str
+    csv: bool
+    run: Component | None
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where results go."""
+
+    runs: str
+    sweeps: str
+    store: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything an experiment can say."""
+
+    name: str
+    seed: NonNegativeInt
+    stage: StageSection
+    round: Annotated[int, Bounds(ge=1, le=4)]
+    crawl: Crawl
+    corpus: Corpus
+    model: Model
+    data: Data
+    pretrain: Pretrain
+    sft: SFT
+    reward_model: RewardModel
+    source: Source
+    reward: Reward
+    advantage: Advantage
+    kl: KL
+    sampling: Sampling
+    algorithm: Algorithm
+    rl: RL
+    eval: Evaluation
+    trainer: TrainerSection
+    hardware: Hardware
+    launcher: Launcher
+    logger: Logger
+    paths: Paths

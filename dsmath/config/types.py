@@ -1,0 +1,56 @@
+"""The vocabulary of the schema: bounds, choices and components."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Limits of a number; None is no limit."""
+
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+
+    def admit(self, value: float) -> bool:
+        """Whether the value lies within the limits (NaN never does)."""
+        return (
+            value == value
+            and (self.ge is None or value >= self.ge)
+            and (self.gt is None or value > self.gt)
+            and (self.le is None or value <= self.le)
+            and (self.lt is None or value < self.lt)
+        )
+
+    def __str__(self) -> str:
+        signs = ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
+        return " and ".join(f"{sign} {limit:g}" for sign, limit in signs if limit is not None)
+
+
+NonNegativeInt = Annotated[int, Bounds(ge=0)]
+PositiveInt = Annotated[int, Bounds(ge=1)]
+NonNegative = Annotated[float, Bounds(ge=0)]
+Positive = Annotated[float, Bounds(gt=0)]
+Share = Annotated[float, Bounds(ge=0, le=1)]
+OpenShare = Annotated[float, Bounds(gt=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A class or function named by `_target_`, with its arguments, as Hydra's users know it.
+
+    The arguments of a target that dsmath ships are checked like any other section (config/components.py); those of
+    a user's own class are checked against its signature.
+    """
+
+    target: str
+    arguments: Mapping[str, Any]
+    partial: bool = False
+
+    def build(self, **more: Any) -> Any:
+        """Import the target and call it with the config's arguments and `more`; a partial is returned uncalled."""
+        from hydra.utils import instantiate
+
+        return instantiate({"_target_": self.target, "_partial_": self.partial, **self.arguments, **more}, _convert_="all")

@@ -1,0 +1,153 @@
+"""An experiment → the nodes it consists of: which stages, each grown from which."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsmath.config.schema import Experiment
+from dsmath.config.types import Component
+from dsmath.errors import UserError
+from dsmath.graph.fingerprint import file_digest, tree_digest
+from dsmath.graph.graph import Node, Stage, node, order
+from dsmath.graph.stages import STAGES
+
+
+def targets(e: Experiment) -> list[Node]:
+    """The nodes that the experiment asks for: its stage, or one evaluation for each model that `eval.of` names.
+
+    Raises:
+        UserError: when an input file is missing or unreadable.
+    """
+    builder = _Builder(e)
+    if e.stage.name != "eval":
+        return [builder.node(e.stage.name)]
+    return [builder.evaluation(model) for model in e.eval.of]
+
+
+def nodes(e: Experiment) -> list[Node]:
+    """Every node of the experiment, upstreams first, each once."""
+    found: dict[str, Node] = {}
+    for target in targets(e):
+        for each in order(target):
+            found.setdefault(each.fingerprint, each)
+    return list(found.values())
+
+
+def require_available(all_nodes: list[Node], e: Experiment) -> None:
+    """Refuse to start what this version cannot finish.
+
+    Raises:
+        UserError: naming the stages or the algorithm whose code is not part of this version.
+    """
+    absent = [n.label for n in all_nodes if not n.stage.available]
+    if absent:
+        raise UserError(
+            f"this version of dsmath cannot run {', '.join(absent)} yet: `dsmath plan` shows the whole chain; "
+            "stages that run today: " + ", ".join(s.name for s in STAGES.values() if s.available)
+        )
+    names = {n.stage.name for n in all_nodes}
+    if "rl" in names and (e.algorithm.name != "grpo" or e.kl.placement == "reward"):
+        what = f"algorithm={e.algorithm.name}" if e.algorithm.name != "grpo" else "kl.placement=reward"
+        raise UserError(f"this version of dsmath can plan {what} but not run it yet; algorithm=grpo runs")
+
+
+class _Builder:
+    """Makes each node of an experiment once."""
+
+    def __init__(self, e: Experiment) -> None:
+        self._e = e
+        self._values = values(e)
+        self._made: dict[str, Node] = {}
+        self._digests: dict[Path, str] = {}
+
+    def node(self, name: str) -> Node:
+        if name not in self._made:
+            upstreams = tuple(self.node(up) for up in self._upstreams(name))
+            self._made[name] = node(STAGES[name], self._values, upstreams=upstreams, inputs=self._inputs(name))
+        return self._made[name]
+
+    def evaluation(self, model: str) -> Node:
+        upstreams = () if model == "model" else (self.node(model),)
+        inputs = self._inputs("eval")
+        return node(STAGES["eval"], self._values, upstreams=upstreams, variant=model, inputs=inputs)
+
+    def _upstreams(self, name: str) -> list[str]:
+        e = self._e
+        if name == "pretrain":
+            return ["corpus"]
+        if name == "sft":
+            return ["pretrain"] if e.sft.init == "pretrain" else []
+        if name == "reward_model":
+            return [e.reward_model.init]
+        if name == "rl":
+            return [*(["sft"] if e.rl.init == "sft" else []), *(["reward_model"] if e.reward.name != "rule" else [])]
+        return []
+
+    def _inputs(self, name: str) -> dict[str, str]:
+        """Digests of the files that a stage's result depends on besides the config."""
+        e, found = self._e, dict[str, str]()
+        if name in ("sft", "rl", "eval"):
+            source = {"sft": e.sft.problems, "rl": e.rl.problems, "eval": e.eval.problems}[name]
+            for key, path in _problem_files(source).items():
+                found[key] = self._digest(path)
+            folder = Path(str(e.model.policy.arguments.get("path", "")))
+            if "path" in e.model.policy.arguments and folder.is_dir():
+                found["model"] = self._digest(folder)
+        return found
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = tree_digest(path) if path.is_dir() else file_digest(path)
+        return self._digests[path]
+
+
+def _problem_files(source: Component) -> Mapping[str, Path]:
+    if source.target == "dsmath.data.readers.HuggingFaceDataset" or not source.target.startswith("dsmath."):
+        return {}  # a data set by name: its name is part of the config; a user's own source may be heavy to import
+    problems = source.build()
+    inputs = getattr(problems, "inputs", dict)
+    found: Mapping[str, Path] = inputs()
+    return found
+
+
+def values(e: Experiment) -> dict[str, Any]:
+    """The experiment as plain nested dicts, as fingerprints hash it."""
+    plain = _plain(e)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Component):
+        return {"_target_": value.target, **{k: _plain(v) for k, v in value.arguments.items()}}
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return value
+
+
+class _Undeclared:
+    """Stands in for a section that a stage does not declare."""
+
+    def __init__(self, stage: str, section: str) -> None:
+        object.__setattr__(self, "_what", (stage, section))
+
+    def __getattr__(self, name: str) -> Any:
+        stage, section = object.__getattribute__(self, "_what")
+        raise AttributeError(f"stage {stage} reads {section}.{name} without declaring it in graph/stages.py")
+
+
+def view(e: Experiment, stage: Stage) -> Experiment:
+    """The experiment as a stage may see it: a section that it does not declare raises when it is looked at.
+
+    So a fingerprint cannot miss what a stage depends on.
+    """
+    declared = {path.split(".")[0] for path in (*stage.reads, *stage.uses)} | {"name", "stage"}
+    hidden: dict[str, Any] = {
+        f.name: _Undeclared(stage.name, f.name) for f in dataclasses.fields(e) if f.name not in declared
+    }
+    return dataclasses.replace(e, **hidden)

@@ -1,0 +1,102 @@
+"""How likely a model finds the tokens of a completion, and how spread its next-token distribution is.
+
+`[batch, time, vocabulary]` is the largest tensor of a training step. Everything here goes over it in slices of time
+and, where a gradient is wanted, recomputes a slice in the backward pass, so that no second tensor of that size is ever
+held.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CHUNK = 128  # time steps in a slice: bounds memory and changes no result
+
+
+def token_log_probs(
+    logits: Float[Tensor, "batch time vocabulary"], tokens: Int[Tensor, "batch time"], *, temperature: float
+) -> Float[Tensor, "batch time"]:
+    """log π(token) under softmax(logits / temperature), in float32 at least; `logits[:, t]` predicts `tokens[:, t]`."""
+    return _log_probs_and_entropy(logits, tokens, temperature=temperature, with_entropy=False)[0]
+
+
+def token_entropy(logits: Float[Tensor, "batch time vocabulary"], *, temperature: float) -> Float[Tensor, "batch time"]:
+    """The entropy of softmax(logits / temperature) in nats, in float32 at least."""
+    tokens = torch.zeros(
+        logits.shape[:-1], dtype=torch.long, device=logits.device
+    )  # whichever token: its value is unused
+    return _log_probs_and_entropy(logits, tokens, temperature=temperature, with_entropy=True)[1]
+
+
+def sequence_log_probs(
+    model: "PreTrainedModel",
+    sequences: Int[Tensor, "batch length"],
+    attention_mask: Bool[Tensor, "batch length"],
+    *,
+    response_length: int,
+    temperature: float,
+    with_entropy: bool = False,
+) -> tuple[Float[Tensor, "batch response_length"], Float[Tensor, "batch response_length"] | None]:
+    """The log-probabilities of the last `response_length` tokens of every row, and their entropies when asked for.
+
+    Rows are a left-padded prompt followed by a right-padded completion, as `Rollout.sequences`. Gradients flow to the
+    model. Values at padding are finite and mean nothing: mask them.
+    """
+    # The logits at position p predict position p + 1: keep one position before the response, drop the last.
+    logits = model(
+        input_ids=sequences,
+        attention_mask=attention_mask.long(),
+        position_ids=position_ids(attention_mask),
+        logits_to_keep=response_length + 1,
+        use_cache=False,
+    ).logits[:, :-1]
+    tokens = sequences[:, -response_length:]
+    log_probs, entropy = _log_probs_and_entropy(logits, tokens, temperature=temperature, with_entropy=with_entropy)
+    return log_probs, entropy if with_entropy else None
+
+
+def position_ids(attention_mask: Bool[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
+    """Positions that start at 0 with a row's first real token, so that padding on the left moves nothing."""
+    return (attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+
+
+def _log_probs_and_entropy(
+    logits: Float[Tensor, "batch time vocabulary"],
+    tokens: Int[Tensor, "batch time"],
+    *,
+    temperature: float,
+    with_entropy: bool,
+) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
+    recompute = torch.is_grad_enabled() and logits.requires_grad
+    log_probs, entropies = [], []
+    # split, not slicing: its backward writes every slice once, where each plain slice would allocate a full-sized
+    # gradient.
+    for chunk, targets in zip(logits.split(CHUNK, dim=1), tokens.split(CHUNK, dim=1), strict=True):
+        arguments = (chunk, targets, temperature, with_entropy)
+        if recompute:
+            log_prob, entropy = checkpoint(_chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
+        else:
+            log_prob, entropy = _chunk(*arguments)
+        log_probs.append(log_prob)
+        entropies.append(entropy)
+    return torch.cat(log_probs, dim=1), torch.cat(entropies, dim=1)
+
+
+def _chunk(
+    logits: Float[Tensor, "batch time vocabulary"],
+    tokens: Int[Tensor, "batch time"],
+    temperature: float,
+    with_entropy: bool,
+) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
+    scaled = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
+    log_norm = scaled.logsumexp(dim=-1)
+    log_prob = scaled.gather(-1, tokens[..., None]).squeeze(-1) - log_norm
+    if not with_entropy:
+        return log_prob, torch.zeros_like(log_prob)
+    # H = log Z - E[logit]
+    return log_prob, log_norm - (scaled.softmax(dim=-1) * scaled).sum(dim=-1)
