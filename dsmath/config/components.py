@@ -117,6 +117,5 @@ SHIPPED: dict[str, Any] = {
     "dsmath.reward.rule.RuleReward": RuleReward,
     "dsmath.training.language_modelling.LanguageModelling": NoArguments,
     "dsmath.training.policy_optimisation.PolicyOptimisation": NoArguments,
-    "dsmath.training.callbacks.StopOnNonFinite": NoArguments,
     "dsmath.training.callbacks.SampleTable": SampleTable,
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 
@@ -47,10 +48,12 @@ class Component:
 
     target: str
     arguments: Mapping[str, Any]
-    partial: bool = False
+    is_partial: bool = False
 
     def build(self, **more: Any) -> Any:
         """Import the target and call it with the config's arguments and `more`; a partial is returned uncalled."""
         from hydra.utils import instantiate
 
-        return instantiate({"_target_": self.target, "_partial_": self.partial, **self.arguments, **more}, _convert_="all")
+        # `more` holds models and the like, which Hydra would copy: it only sees what came from the config
+        factory = instantiate({"_target_": self.target, "_partial_": True, **self.arguments}, _convert_="all")
+        return partial(factory, **more) if self.is_partial else factory(**more)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dsmath.data.problem import Problem, Split
-from dsmath.errors import UserError, did_you_mean
+from dsmath.errors import UserError, did_you_mean, nearest
 
 Format = Literal["gsm8k", "math"]
 Row = Mapping[str, object]
@@ -201,7 +201,7 @@ def gsm8k_problem(row: Row, fallback_id: str) -> Problem:
 
 
 def math_problem(row: Row, fallback_id: str) -> Problem:
-    """MATH's fields: `problem`, `solution` with a box, perhaps `answer`, `level`, `type` or `subject`. Raises RowError."""
+    """MATH's fields: `problem`, `solution` with a box, maybe `answer`, `level`, `type`, `subject`. Raises RowError."""
     question, solution = _text(row, "problem"), _text(row, "solution")
     boxed = last_boxed(solution)
     given = row.get("answer")
@@ -316,5 +316,5 @@ def _near_path(path: Path) -> str:
     """`, did you mean …?` with a folder beside a path that does not exist."""
     if not path.parent.is_dir():
         return ""
-    near = did_you_mean(path.name, (known.name for known in path.parent.iterdir() if known.is_dir()))
-    return near.replace("did you mean ", f"did you mean {path.parent}/") if near else ""
+    near = nearest(path.name, (known.name for known in path.parent.iterdir() if known.is_dir()))
+    return f", did you mean {path.parent / near}?" if near else ""

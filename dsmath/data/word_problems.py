@@ -104,7 +104,9 @@ class WordProblems:
     def split(self, name: Split) -> Sequence[Problem]:
         """The problems of a split; raises UserError for an unknown name."""
         if name not in self.sizes:
-            raise UserError(f"WordProblems: no split {name!r}{did_you_mean(name, self.sizes)}; known: {list(self.sizes)}")
+            raise UserError(
+                f"WordProblems: no split {name!r}{did_you_mean(name, self.sizes)}; known: {list(self.sizes)}"
+            )
         return _Split(self, name, self.sizes[name])
 
 

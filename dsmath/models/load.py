@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from dsmath.errors import UserError, did_you_mean
+from dsmath.errors import UserError, did_you_mean, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ def tiny(
 ) -> Policy:
     """A random Llama in float32 and the tokenizer built here; the same weights for the same seed.
 
-    The process's own random state stays as it was. Raises UserError when `hidden_size` cannot be shared among the heads.
+    The process's own random state stays as it was. Raises UserError when the heads cannot share `hidden_size`.
     """
     if hidden_size % heads or (hidden_size // heads) % 2:
         raise UserError(f"hidden_size={hidden_size} with heads={heads}: expected an even number of dimensions a head")
@@ -85,7 +85,7 @@ def pretrained(*, path: str, dtype: DType) -> Policy:
 
 
 def load_saved(folder: Path, dtype: DType) -> Policy:
-    """The policy in a folder that `save_policy`, or any `save_pretrained`, wrote. Raises UserError when it holds none."""
+    """The policy in a folder that `save_policy` or `save_pretrained` wrote. Raises UserError when it holds none."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{_near_folder(folder)}")
     if not (folder / "config.json").is_file():
@@ -220,16 +220,21 @@ def _tokenizer_from_gguf(reader: Any) -> "PreTrainedTokenizerBase":
 
 def _from_transformers(path: str, dtype: DType, *, local_files_only: bool) -> Policy:
     with _quietly():
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local_files_only)
-            model = AutoModelForCausalLM.from_pretrained(
-                path, dtype=_torch_dtype(dtype), local_files_only=local_files_only
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                path, dtype=_torch_dtype(dtype), local_files_only=local_files_only, output_loading_info=True
             )
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             described = " ".join(str(error).split())[:300]
             raise UserError(f"{path}: transformers cannot load it as a causal language model: {described}") from error
+    model, report = loaded
+    absent = sorted(map(str, [*report["missing_keys"], *report["mismatched_keys"]]))
+    if absent:  # transformers would go on with random weights
+        raise UserError(f"{path}: {len(absent)} weights are missing or have another shape, such as {absent[0]}")
     return _policy(model, tokenizer)
 
 
@@ -286,8 +291,8 @@ def _torch_dtype(dtype: DType) -> "torch.dtype":
 def _near_folder(folder: Path) -> str:
     if not folder.parent.is_dir():
         return ""
-    near = {entry.name: entry for entry in folder.parent.iterdir() if entry.is_dir()}
-    return did_you_mean(folder.name, near)
+    near = nearest(folder.name, (entry.name for entry in folder.parent.iterdir() if entry.is_dir()))
+    return f", did you mean {folder.parent / near}?" if near else ""
 
 
 @contextmanager

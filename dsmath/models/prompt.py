@@ -1,7 +1,7 @@
 """How a question is put to a model, and how a solution is what it should say.
 
-Prompt and completion are tokenised apart and joined as tokens, so that the boundary between them is the same in training,
-where the completion is known, as in sampling, where it isn't.
+Prompt and completion are tokenised apart and joined as tokens, so that the boundary between them is the same in
+training, where the completion is known, as in sampling, where it isn't.
 """
 
 from typing import TYPE_CHECKING, Any, Literal

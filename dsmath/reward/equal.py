@@ -14,7 +14,7 @@ MAX_LENGTH = 200  # longer answers are compared as they are: no gold answer of G
 MAX_NUMBER_LENGTH = 40  # longer numbers stay text: exact arithmetic on them costs time and says nothing more
 
 _SMALL_SPACE = re.compile(r"\\[,;:! ]|\\q?quad(?![A-Za-z])|~")
-_THOUSANDS_TEX = re.compile(r"(?<=[0-9])(?:\{,\}|,?\\[!,])(?=[0-9]{3}(?![0-9]))")
+_THOUSANDS_TEX = re.compile(r"(?<=[0-9])(?:\{,\}|,?\\[!,]\s*)(?=[0-9]{3}(?![0-9]))")
 _THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?")
 _SIZES = re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])")
 _DEGREES = re.compile(r"\^\{?\\circ\}?|\\degree(?![A-Za-z])|°")
@@ -30,6 +30,7 @@ _FRAC = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _FRAC_DIGITS = re.compile(r"\\frac\s*([0-9])\s*([0-9])")
 _FRAC_FIRST = re.compile(r"\\frac\s*([0-9])\s*\{")
 _FRAC_SECOND = re.compile(r"\\frac\s*(\{[^{}]*\})\s*([0-9])")
+_SCRIPT = re.compile(r"([_^])\{([0-9A-Za-z])\}")
 _SQRT = re.compile(r"\\sqrt\s*([0-9A-Za-z])")
 # A space between digits separates numbers; any other space means nothing.
 _SPACE = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")
@@ -72,7 +73,7 @@ def _tidy(text: str) -> str:
         before = text[: words.start()]
         if not before.strip():
             text = words[1].strip()
-        elif _QUANTITY.search(before) and not _HALF_DAY.fullmatch(words[1]):
+        elif _QUANTITY.search(before) and not _WORDS.search(before.rstrip()) and not _HALF_DAY.fullmatch(words[1]):
             text = before.strip()
     text = _trim_full_stop(_UNITS.sub("", text))
     if _THOUSANDS.fullmatch(text):
@@ -81,6 +82,7 @@ def _tidy(text: str) -> str:
     text = _FRAC_DIGITS.sub(r"\\frac{\1}{\2}", text)
     text = _FRAC_FIRST.sub(r"\\frac{\1}{", text)
     text = _FRAC_SECOND.sub(r"\\frac\1{\2}", text)
+    text = _SCRIPT.sub(r"\1\2", text)
     text = _SQRT.sub(r"\\sqrt{\1}", text)
     return _SPACE.sub("", text)
 

@@ -133,7 +133,9 @@ def _steps(
 ) -> Iterator[Step]:
     """Steps without a limit until all rows have ended: which rows still go, what they drew, whether they end here."""
     cache = DynamicCache(config=model.config)
-    cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    for index, layer in enumerate(cache.layers):
+        if type(layer) is DynamicLayer:  # sliding windows and the like keep their own
+            cache.layers[index] = _RoomyLayer()  # type: ignore[no-untyped-call]
     # Without padding no mask is needed, and attention takes a shorter way.
     prompt_mask = None if bool(mask.all()) else mask.repeat_interleave(samples, dim=0)
     logits = model(
@@ -181,14 +183,14 @@ def _steps(
 
 
 class _RoomyLayer(DynamicLayer):
-    """A layer of the cache with room for the next tokens: transformers' own copies all its keys and values at every token.
+    """A layer of the cache with room for the next tokens: transformers' own copies everything at every token.
 
-    On a small model that copying takes more than half of the whole sampling time.
+    On a small model that copying takes more than half of the sampling time.
     """
 
     ROOM = 64  # tokens
 
-    _room: tuple[Tensor, Tensor] | None = None  # `keys` and `values` are the front of these
+    _room: tuple[Tensor, Tensor] | None = None  # `keys` and `values` are the front parts of these
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
@@ -199,18 +201,22 @@ class _RoomyLayer(DynamicLayer):
         start = self.get_seq_length()
         end = start + key_states.shape[-2]
         if self._room is None or end > self._room[0].shape[-2]:
-            old = (self.keys, self.values)
-            self._room = tuple(
-                new.new_empty(*new.shape[:2], end + self.ROOM, new.shape[3]) for new in (key_states, value_states)
+            self._room = (
+                self._with_room(self.keys, key_states, start),
+                self._with_room(self.values, value_states, start),
             )
-            if start:
-                for room, states in zip(self._room, old, strict=True):
-                    room[:, :, :start] = states
         keys, values = self._room
         keys[:, :, start:end] = key_states
         values[:, :, start:end] = value_states
         self.keys, self.values = keys[:, :, :end], values[:, :, :end]
         return self.keys, self.values
+
+    def _with_room(self, old: Tensor | None, new: Tensor, start: int) -> Tensor:
+        batch, heads, tokens, size = new.shape
+        room = new.new_empty(batch, heads, start + tokens + self.ROOM, size)
+        if start and old is not None:
+            room[:, :, :start] = old
+        return room
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat every row."""

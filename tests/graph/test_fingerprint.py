@@ -3,6 +3,7 @@
 import hashlib
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ values = st.recursive(
 payloads = st.dictionaries(st.text(), values, max_size=4)
 
 
-def reversed_keys(value: object) -> object:
+def reversed_keys(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: reversed_keys(value[key]) for key in reversed(value)}
     return [reversed_keys(item) for item in value] if isinstance(value, list) else value
@@ -63,7 +64,7 @@ def test_what_json_cannot_say_is_refused_with_its_place(value: object) -> None:
 
 
 def test_keys_that_are_not_strings_are_refused_since_json_would_confuse_1_with_its_text() -> None:
-    with pytest.raises(TypeError, match="^a has the key 1:"):
+    with pytest.raises(TypeError, match=r"^a has the key 1:"):
         fingerprint({"a": {1: "x"}})
 
 

@@ -1,0 +1,5 @@
+"""`python -m dsmath`."""
+
+from dsmath.cli import main
+
+main()

@@ -1,0 +1,109 @@
+"""`dsmath [VERB] [OPTIONS] [OVERRIDES]`: compose → check → run; nothing heavy is imported before the check has passed."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dsmath.errors import UserError, did_you_mean
+
+VERBS = ("run", "plan", "rerun", "diff", "schema")
+MISTAKE = 2
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console script: a mistake is a message and exit code 2, a bug is a whole traceback, a signal is 128 + its number."""
+    from dsmath.interrupt import Interrupted
+
+    try:
+        sys.exit(_run(list(sys.argv[1:] if argv is None else argv)))
+    except UserError as error:
+        print(f"dsmath: {error}", file=sys.stderr)
+        sys.exit(MISTAKE)
+    except Interrupted as interrupted:
+        print(f"dsmath: stopped by {interrupted}; the same command goes on from here", file=sys.stderr)
+        sys.exit(128 + interrupted.signum)
+    except BrokenPipeError:  # `dsmath … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _run(argv: list[str]) -> int:
+    options = _parse(argv)
+    if options.config_dir:
+        from dsmath.config import places
+
+        if not Path(options.config_dir).is_dir():
+            raise UserError(f"--config-dir {options.config_dir}: no such folder")
+        places.extra.append(Path(options.config_dir))
+    if options.help:
+        from dsmath.config.help import help_text
+
+        print(help_text(), end="")
+    elif options.version:
+        from dsmath import __version__
+
+        print(f"dsmath {__version__}")
+    elif options.cfg:
+        from dsmath.verbs.cfg import print_config
+
+        print_config(options.overrides, node=options.cfg, resolve=options.resolve, package=options.package)
+    elif options.verb == "plan":
+        from dsmath.verbs.plan import plan
+
+        plan(options.overrides)
+    elif options.verb == "schema":
+        from dsmath.config.jsonschema import write
+
+        write(_arguments(options.overrides, at_most=1, what="schema [FOLDER]"))
+    elif options.verb == "diff":
+        from dsmath.verbs.diff import diff
+
+        diff(*_arguments(options.overrides, exactly=2, what="diff RUN RUN"))
+    else:
+        from dsmath.verbs import run
+
+        if options.verb == "rerun":
+            from dsmath.verbs.rerun import overrides_of
+
+            return run.run(overrides_of(*_arguments(options.overrides, exactly=1, what="rerun RUN")), multirun=False)
+        return run.run(options.overrides, multirun=options.multirun)
+    return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    """Options and overrides in any order; an option that does not exist is a mistake like any other."""
+    parser = argparse.ArgumentParser(prog="dsmath", add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--help", "-h", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    parser.add_argument("--cfg", "-c", choices=("job", "hydra", "all"))
+    parser.add_argument("--resolve", action="store_true")
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    known = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001
+    try:
+        options, rest = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise UserError(str(error)) from error
+    for word in rest:
+        if word.startswith("-"):
+            raise UserError(f"{word}: no such option{did_you_mean(word, known)}; there are {', '.join(known)}")
+    options.verb = rest.pop(0) if rest and rest[0] in VERBS else "run"
+    if rest and "=" not in rest[0] and rest[0][:1] not in "~+" and options.verb in ("run", "plan"):
+        raise UserError(
+            f"{rest[0]}: neither a verb nor KEY=VALUE{did_you_mean(rest[0], VERBS)}; verbs are {', '.join(VERBS)}"
+        )
+    options.overrides = rest
+    return options
+
+
+def _arguments(given: list[str], *, what: str, exactly: int | None = None, at_most: int | None = None) -> list[str]:
+    if (exactly is not None and len(given) != exactly) or (at_most is not None and len(given) > at_most):
+        raise UserError(f"expected: dsmath {what}")
+    return given
+
+
+if __name__ == "__main__":
+    main()

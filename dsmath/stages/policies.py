@@ -1,0 +1,24 @@
+"""The policy that a stage starts from."""
+
+from pathlib import Path
+
+from dsmath.graph.run import Work
+from dsmath.models.load import Policy, load_saved, save_policy
+
+MODEL = "model"  # the folder of a stage's result that holds its policy
+
+
+def initial_policy(work: Work, upstream: str) -> Policy:
+    """The upstream stage's policy, or the one that the config's model names when `upstream` is `model`."""
+    policy: Policy
+    if upstream == "model":
+        policy = work.experiment.model.policy.build()
+    else:
+        policy = load_saved(work.upstreams[upstream].path / MODEL, "float32")
+    context = min(work.experiment.model.context_length, policy.context_length)
+    return Policy(policy.model, policy.tokenizer, context)
+
+
+def keep_policy(policy: Policy, folder: Path) -> None:
+    """Make the policy part of the stage's result."""
+    save_policy(policy, folder / MODEL)

@@ -1,0 +1,42 @@
+"""The stage `sft`: a model fine-tuned on solutions (§3)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dsmath.graph.run import Work
+from dsmath.models.load import parameter_count
+from dsmath.stages.policies import initial_policy, keep_policy
+from dsmath.training.fit import fit
+
+
+def run(work: Work) -> Mapping[str, Any]:
+    """Train, keep the model, and say how it went."""
+    e = work.experiment
+    policy = initial_policy(work, e.sft.init)
+    data = e.sft.data.build(
+        problems=e.sft.problems.build(),
+        policy=policy,
+        prompt_style=e.model.prompt.style,
+        instruction=e.model.prompt.instruction,
+        batch_size=e.sft.batch_size,
+        sequence_length=e.sft.sequence_length,
+        validation_size=e.sft.validation_size,
+        seed=e.seed,
+    )
+    module = e.sft.module.build(
+        policy=policy,
+        optim=e.sft.optim.build(),
+        schedule=e.sft.schedule,
+        steps=e.sft.steps,
+        gradient_clip=e.sft.gradient_clip,
+        micro_batch_size=e.sft.micro_batch_size,
+        validate_every=e.sft.validate_every,
+        seed=e.seed,
+    )
+    fit(work, module, data, shown=("loss", "validation_loss"))
+    keep_policy(policy, work.folder)
+    return {
+        "parameters": parameter_count(policy.model),
+        "loss": module.last_metrics.get("loss"),
+        "validation_loss": module.last_metrics.get("validation_loss"),
+    }

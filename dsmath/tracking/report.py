@@ -1,0 +1,136 @@
+"""What a run shows at its end: a table in the terminal, a plot, and the numbers as files."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dsmath.config.schema import Experiment
+from dsmath.graph.run import Built
+from dsmath.tracking.tracker import METRICS, MetricsTable
+
+RESULTS = "results.json"
+PLOT = "learning.png"
+
+
+def write_report(e: Experiment, folder: Path, built: Sequence[Built], wanted: Sequence[Built]) -> None:
+    """Leave `results.json`, `metrics.csv` and `learning.png` in the run folder and print the table."""
+    found = {b.node.label: dict(b.entry.summary) for b in built}
+    (folder / RESULTS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    tables = {b.node.label: MetricsTable(b.entry.path / METRICS).rows() for b in built}
+    if e.logger.csv:
+        _write_metrics(folder / METRICS, tables)
+    evaluations = {b.node.variant: dict(b.entry.summary) for b in wanted if b.node.stage.name == "eval"}
+    plotted = draw(folder / PLOT, tables, evaluations)
+    if evaluations:
+        print_table(evaluations)
+    if plotted:
+        print(f"plot: {folder / PLOT}")
+    print(f"run folder: {folder}")
+
+
+def print_table(evaluations: dict[str, dict[str, Any]]) -> None:
+    """Held-out accuracies of each model in per cent with their intervals, and what the last gained on the first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    first = next(iter(evaluations.values()))
+    k, confidence = first["samples"], first["confidence"]
+    table = Table(title=f"{first['problems']} held-out problems, {confidence:.0%} Wilson intervals")
+    table.add_column("model")
+    for name in ("greedy %", f"maj@{k} %", f"mean@{k} %", f"pass@{k} %"):
+        table.add_column(name, justify="right")
+    for model, numbers in evaluations.items():
+        table.add_row(
+            {"sft": "after SFT", "rl": "after RL", "model": "before training"}.get(model, model),
+            _with_interval(numbers, "greedy"),
+            _with_interval(numbers, f"maj@{k}"),
+            f"{100 * numbers[f'mean@{k}']:.1f}",
+            f"{100 * numbers[f'pass@{k}']:.1f}",
+        )
+    if len(evaluations) > 1:
+        last = list(evaluations.values())[-1]
+        gains = [f"{100 * (last[name] - first[name]):+.1f}" for name in ("greedy", f"maj@{k}", f"mean@{k}", f"pass@{k}")]
+        table.add_row("gain, points", *gains, style="bold")
+    Console().print(table)
+
+
+def _with_interval(numbers: dict[str, Any], name: str) -> str:
+    low, high = numbers[f"{name}_interval"]
+    return f"{100 * numbers[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def draw(path: Path, tables: dict[str, list[dict[str, str]]], evaluations: dict[str, dict[str, Any]]) -> bool:
+    """Loss of SFT, reward of RL, and accuracies over RL with the held-out ones at both ends; False without any of these."""
+    sft, rl = _series(tables.get("sft", [])), _series(tables.get("rl", []))
+    if not sft and not rl:
+        return False
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 3.6), layout="constrained")
+    axes = figure.subplots(1, 3)
+    _plot(axes[0], sft, {"loss": "training", "validation_loss": "validation"}, "SFT: loss per token (nats)", "step")
+    _plot(axes[1], rl, {"reward_mean": "reward"}, "RL: mean reward of sampled outputs", "exploration")
+    if "reward_standard_error" in rl:
+        steps, mean = rl["reward_mean"]
+        error = dict(zip(*rl["reward_standard_error"], strict=True))
+        low = [m - error.get(s, 0) for s, m in zip(steps, mean, strict=True)]
+        high = [m + error.get(s, 0) for s, m in zip(steps, mean, strict=True)]
+        axes[1].fill_between(steps, low, high, alpha=0.25, label="± one standard error")
+        axes[1].legend()
+    _plot(
+        axes[2],
+        rl,
+        {"accuracy": "sampled, training problems", "validation_accuracy": "greedy, validation problems"},
+        "RL: accuracy",
+        "exploration",
+    )
+    last = max((s for steps, _ in rl.values() for s in steps), default=0)
+    for model, at in (("sft", 0), ("model", 0), ("rl", last)):
+        if model in evaluations:
+            numbers = evaluations[model]
+            low, high = numbers["greedy_interval"]
+            middle = numbers["greedy"]
+            axes[2].errorbar(
+                [at], [middle], [[middle - low], [high - middle]], fmt="D", color="black", capsize=4,
+                label="greedy, held-out problems" if at == 0 else None,
+            )  # fmt: skip
+    axes[2].set_ylim(0, 1)
+    axes[2].legend()
+    figure.savefig(path, dpi=120)
+    return True
+
+
+def _plot(axis: Any, series: dict[str, tuple[list[int], list[float]]], names: dict[str, str], title: str, x: str) -> None:
+    axis.set_title(title)
+    axis.set_xlabel(x)
+    axis.grid(alpha=0.3)
+    for name, label in names.items():
+        if name in series:
+            steps, values = series[name]
+            axis.plot(steps, values, label=label, marker="o" if len(steps) < 30 else None, markersize=3)
+    if any(name in series for name in names):
+        axis.legend()
+
+
+def _series(rows: list[dict[str, str]]) -> dict[str, tuple[list[int], list[float]]]:
+    """Steps and values of every metric."""
+    series: dict[str, tuple[list[int], list[float]]] = {}
+    for row in rows:
+        for name, text in row.items():
+            if name != "step" and text:
+                steps, values = series.setdefault(name, ([], []))
+                steps.append(int(row["step"]))
+                values.append(float(text))
+    return series
+
+
+def _write_metrics(path: Path, tables: dict[str, list[dict[str, str]]]) -> None:
+    columns = ["stage", "step"]
+    columns += [c for c in dict.fromkeys(c for rows in tables.values() for row in rows for c in row) if c != "step"]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        for stage, rows in tables.items():
+            writer.writerows({"stage": stage, **row} for row in rows)

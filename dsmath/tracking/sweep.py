@@ -1,0 +1,59 @@
+"""At the end of a sweep: a line per point, in the terminal and in `results.csv`; points that failed are named."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+RESULTS = "results.csv"
+
+
+class SweepResults(Callback):
+    """A Hydra callback. Comparing arms with statistics is `dsmath compare`'s work; this only says what came out."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        folder = Path(config.hydra.sweep.dir)
+        if rows := [_row(run) for run in sorted(folder.glob("*/run.json"), key=_number)]:
+            columns = list(dict.fromkeys(name for row in rows for name in row))
+            with (folder / RESULTS).open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns, restval="")
+                writer.writeheader()
+                writer.writerows(rows)
+            _print(rows, columns)
+            print(f"sweep folder: {folder}")
+
+
+def _number(path: Path) -> tuple[int, str]:
+    name = path.parent.name
+    return (int(name) if name.isdigit() else -1, name)
+
+
+def _row(path: Path) -> dict[str, str]:
+    """What was varied and what came out of one run."""
+    varied = dict(text.split("=", 1) for text in json.loads(path.read_text(encoding="utf-8"))["overrides"])
+    row = {"point": path.parent.name, **{k.lstrip("+"): v for k, v in varied.items() if k not in ("experiment", "ablation")}}
+    results = path.parent / "results.json"
+    if not results.exists():
+        return row | {"state": "failed"}
+    for label, summary in json.loads(results.read_text(encoding="utf-8")).items():
+        if label.startswith("eval@"):
+            model = label.removeprefix("eval@")
+            numbers = {k: v for k, v in summary.items() if isinstance(v, float) and k != "confidence"}
+            row |= {f"{model} {name}": f"{value:.4f}" for name, value in numbers.items()}
+    return row | {"state": "done"}
+
+
+def _print(rows: list[dict[str, str]], columns: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = [c for c in columns if not c.split(" ")[-1].startswith(("mean@", "pass@"))]
+    table = Table()
+    for name in shown:
+        table.add_column(name, justify="left" if name in ("point", "state") else "right")
+    for row in rows:
+        table.add_row(*(row.get(name, "") for name in shown))
+    Console().print(table)

@@ -1,0 +1,113 @@
+"""Lightning callbacks: the state that resumes, progress for people, and a table of sampled outputs."""
+
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+
+from dsmath import interrupt
+from dsmath.progress import Progress
+from dsmath.tracking.tracker import StageLogger
+from dsmath.training.module import TrainingModule
+from dsmath.training.policy_optimisation import PolicyOptimisation
+
+STATE = "state.ckpt"
+
+
+class SaveState(L.Callback):
+    """Replaces one checkpoint atomically every `every` steps, when asked to stop, and at the end of training."""
+
+    def __init__(self, *, folder: Path, every: int, logger: StageLogger) -> None:
+        self._path = folder / STATE
+        self._every = every
+        self._logger = logger
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        interrupt.listen()  # Lightning has taken SIGTERM for itself by now
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        stop = trainer.strategy.reduce_boolean_decision(interrupt.requested(), all=False)
+        if stop or trainer.global_step % self._every == 0:
+            self.save(trainer)
+        if stop:
+            interrupt.stop_if_requested()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """An error in a step leaves the weights of before it, unless it came from the optimizer itself."""
+        if isinstance(exception, Exception) and trainer.world_size == 1 and not self._path.exists():
+            self.save(trainer)
+
+    def save(self, trainer: L.Trainer) -> None:
+        """The whole state, written beside and renamed into place."""
+        beside = self._path.with_suffix(".writing")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        trainer.save_checkpoint(beside)
+        if trainer.is_global_zero:
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+            beside.replace(self._path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """W&B's run, and the generators that libraries may draw from; dsmath's own are derived anew at each step."""
+        numpy_state = np.random.get_state(legacy=True)
+        return {
+            "wandb_id": self._logger.run_id,
+            "python": random.getstate(),
+            "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        version, internal, gauss = state_dict["python"]
+        random.setstate((version, tuple(internal), gauss))
+        name, keys, *rest = state_dict["numpy"]
+        np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+        torch.set_rng_state(state_dict["torch"])
+        if state_dict["cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state_dict["cuda"])
+
+
+class ShowProgress(L.Callback):
+    """A bar per stage with the number that matters."""
+
+    def __init__(self, *, label: str, total: int, shown: tuple[str, ...], enabled: bool) -> None:
+        self._bar = Progress(label, total, enabled=enabled)
+        self._shown = shown
+        self._found: dict[str, float] = {}
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._bar.start(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, TrainingModule)
+        self._found |= {name: pl_module.last_metrics[name] for name in self._shown if name in pl_module.last_metrics}
+        self._bar.advance_to(trainer.global_step, **self._found)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._bar.stop()
+
+
+class SampleTable(L.Callback):
+    """Every `every` explorations, some sampled outputs with their rewards, to be read by a person."""
+
+    def __init__(self, *, rows: int, every: int) -> None:
+        self._rows = rows
+        self._every = every
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not isinstance(pl_module, PolicyOptimisation) or pl_module.experience is not None:
+            return
+        if batch.exploration % self._every == 0 and isinstance(trainer.logger, StageLogger):
+            step = max(len(pl_module.samples) // self._rows, 1)
+            trainer.logger.log_samples(pl_module.samples[::step][: self._rows], trainer.global_step)

@@ -1,0 +1,79 @@
+"""Supervised fine-tuning: the mean negative log-likelihood of the completions' tokens (§3; coefficient 1 in §5.2.1)."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsmath.data.modules import PackedSolutions
+from dsmath.data.packing import PackedBatch
+from dsmath.rl.log_probs import token_log_probs
+from dsmath.training.module import TrainingModule, peak_memory_mb
+
+
+class LanguageModelling(TrainingModule):
+    """Learns packed completions; prompts are read, not learned."""
+
+    stage = "sft"
+
+    def __init__(self, *, micro_batch_size: int, validate_every: int, **shared: Any) -> None:
+        super().__init__(**shared)
+        self._micro_batch_size = micro_batch_size
+        self._validate_every = validate_every
+
+    def training_step(self, batch: PackedBatch, batch_idx: int) -> None:
+        started = time.perf_counter()
+        self.model.train()
+        learned = self._count(batch)
+        metrics = self.update(self._losses(batch, learned), batch.ids)
+        seconds = time.perf_counter() - started
+        metrics |= {
+            "tokens_per_second": batch.tokens.numel() / seconds,
+            "learned_share": float(batch.learned.float().mean()),
+            "peak_memory_mb": peak_memory_mb(self.device),
+        }
+        self._data.position = batch.after
+        if self.global_step % self._validate_every == 0 or self.global_step == self.steps:
+            metrics["validation_loss"] = self.validation_loss()
+        self.report(metrics)
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """The mean negative log-likelihood of the held-out solutions' tokens, in nats."""
+        self.model.eval()
+        total, count = 0.0, 0
+        for batch in self._data.validation_batches():
+            on_device = self.transfer_batch_to_device(batch, self.device, 0)
+            total += float(self._negative_log_likelihood(on_device).sum())
+            count += int(batch.learned.sum())
+        return total / max(count, 1)
+
+    @property
+    def _data(self) -> PackedSolutions:
+        data: PackedSolutions = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
+
+    def _count(self, batch: PackedBatch) -> float:
+        """Learned tokens of the whole batch, per rank on average: ranks average their gradients."""
+        count = batch.learned.sum().float()
+        return float(self.trainer.strategy.reduce(count, reduce_op="mean"))
+
+    def _losses(self, batch: PackedBatch, learned: float) -> Iterator[Tensor]:
+        for start in range(0, len(batch.tokens), self._micro_batch_size):
+            part = batch.rows(start, start + self._micro_batch_size)
+            yield self._negative_log_likelihood(part).sum() / learned
+
+    def _negative_log_likelihood(self, batch: PackedBatch) -> Tensor:
+        """`[rows, length - 1]`, zero where nothing is learned."""
+        # positions without a mask: transformers keeps documents of a row apart where positions restart
+        logits = self.model(input_ids=batch.tokens, position_ids=batch.positions, use_cache=False).logits[:, :-1]
+        log_probs = token_log_probs(logits, batch.tokens[:, 1:], temperature=1.0)
+        return -log_probs * batch.learned[:, 1:]
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        if device.type == "cpu" or not isinstance(batch, PackedBatch):
+            return batch
+        tensors = (batch.tokens.to(device), batch.positions.to(device), batch.learned.to(device))
+        return PackedBatch(*tensors, batch.ids, batch.after)

@@ -1,0 +1,31 @@
+"""`dsmath --cfg job`: what the overrides compose to, checked."""
+
+from collections.abc import Sequence
+
+from omegaconf import OmegaConf
+
+from dsmath.config.compose import composer
+from dsmath.errors import UserError
+
+
+def print_config(overrides: Sequence[str], *, node: str, resolve: bool, package: str | None) -> None:
+    """Print the composed config as YAML: `job` without Hydra's part, `hydra` that part alone, or `all`.
+
+    Raises:
+        UserError: for a config that cannot run, or a package that it lacks.
+    """
+    with composer() as compose:
+        config = compose.one(overrides).config
+    if node == "hydra":
+        shown = OmegaConf.masked_copy(config, ["hydra"])
+    elif node == "job":
+        shown = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    else:
+        shown = config
+    if package:
+        part = OmegaConf.select(shown, package)
+        if part is None:
+            raise UserError(f"--package {package}: the config has no such part")
+        shown = OmegaConf.create({package: part})
+        shown._set_parent(config)
+    print(OmegaConf.to_yaml(shown, resolve=resolve), end="")
