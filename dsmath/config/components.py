@@ -43,6 +43,7 @@ class WordProblems:
     max_steps: Annotated[int, Bounds(ge=1, le=4)]
     difficulty: PositiveInt
     careless_share: Share
+    train_size: PositiveInt
     validation_size: PositiveInt
     test_size: PositiveInt
 

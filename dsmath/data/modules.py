@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
+import torch
 from torch.utils.data import DataLoader, IterableDataset
 
 from dsmath.data.order import Shuffled
@@ -139,6 +140,10 @@ class PromptBatch:
     problems: tuple[Problem, ...]
     tokens: tuple[tuple[int, ...], ...]
     exploration: int
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "PromptBatch":
+        """Itself: the sampler moves what it needs. Lightning calls it."""
+        return self
 
 
 class Prompts(_PositionedData):

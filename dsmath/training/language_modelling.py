@@ -45,8 +45,7 @@ class LanguageModelling(TrainingModule):
         self.model.eval()
         total, count = 0.0, 0
         for batch in self._data.validation_batches():
-            on_device = self.transfer_batch_to_device(batch, self.device, 0)
-            total += float(self._negative_log_likelihood(on_device).sum())
+            total += float(self._negative_log_likelihood(batch.to(self.device)).sum())
             count += int(batch.learned.sum())
         return total / max(count, 1)
 
@@ -71,9 +70,3 @@ class LanguageModelling(TrainingModule):
         logits = self.model(input_ids=batch.tokens, position_ids=batch.positions, use_cache=False).logits[:, :-1]
         log_probs = token_log_probs(logits, batch.tokens[:, 1:], temperature=1.0)
         return -log_probs * batch.learned[:, 1:]
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        if device.type == "cpu" or not isinstance(batch, PackedBatch):
-            return batch
-        tensors = (batch.tokens.to(device), batch.positions.to(device), batch.learned.to(device))
-        return PackedBatch(*tensors, batch.ids, batch.after)
