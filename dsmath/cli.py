@@ -67,8 +67,9 @@ def _run(argv: list[str]) -> int:
         if options.verb == "rerun":
             from dsmath.verbs.rerun import overrides_of
 
-            return run.run(overrides_of(*_arguments(options.overrides, exactly=1, what="rerun RUN")), multirun=False)
-        return run.run(options.overrides, multirun=options.multirun)
+            overrides = overrides_of(*_arguments(options.overrides, exactly=1, what="rerun RUN"))
+            return run.run(overrides, sweep=False)  # a point of an ablation is repeated alone
+        return run.run(options.overrides, sweep=options.multirun or run.is_sweep(options.overrides))
     return 0
 
 
@@ -92,6 +93,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
             raise UserError(f"{word}: no such option{did_you_mean(word, known)}; there are {', '.join(known)}")
     options.verb = rest.pop(0) if rest and rest[0] in VERBS else "run"
     if rest and "=" not in rest[0] and rest[0][:1] not in "~+" and options.verb in ("run", "plan"):
+        if rest[0] in VERBS:
+            raise UserError(f"{options.verb} {rest[0]}: expected one verb")
         raise UserError(
             f"{rest[0]}: neither a verb nor KEY=VALUE{did_you_mean(rest[0], VERBS)}; verbs are {', '.join(VERBS)}"
         )

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,16 @@ from omegaconf import DictConfig
 
 from dsmath import interrupt
 from dsmath.config.schema import Experiment
-from dsmath.graph.chain import nodes, values
+from dsmath.errors import UserError
+from dsmath.graph.chain import targets, values
+from dsmath.graph.fingerprint import fingerprint
 from dsmath.graph.run import Built, results, run
-from dsmath.graph.store import SCRATCH, Store
 from dsmath.interrupt import Interrupted
+from dsmath.tracking.continued import run_memory
 from dsmath.tracking.provenance import write_provenance
 from dsmath.tracking.report import write_report
 from dsmath.tracking.tracker import Tracker
 from dsmath.tracking.wandb_run import WandbRun
-
-RUN_ID = "wandb_id"
-
 
 def run_job(e: Experiment, config: DictConfig, folder: Path, overrides: list[str]) -> float | None:
     """Build everything that the experiment asks for; the greedy accuracy of the last model evaluated is returned.
@@ -31,26 +31,12 @@ def run_job(e: Experiment, config: DictConfig, folder: Path, overrides: list[str
     """
     _settle(e)
     write_provenance(e, config, folder, overrides)
-    with interrupt.listening():
-        run_id = _unfinished_run(e)
-        wandb_run: WandbRun | None = None
-        if e.logger.run is not None:
-            wandb_run = _open(e, folder, run_id)
-        exit_code = 1
-        try:
-            tracker = Tracker(wandb_run)
-            built = run(e, tracker, tell=_tell)
-            wanted = results(built, e)
-            write_report(e, folder, built, wanted)
-            if wandb_run is not None:
-                wandb_run.summarise({f"{b.node.label.replace('@', '/')}": dict(b.entry.summary) for b in wanted})
-            exit_code = 0
-        except Interrupted as interrupted:
-            exit_code = 128 + interrupted.signum
-            raise
-        finally:
-            if wandb_run is not None:
-                wandb_run.finish(exit_code)
+    with interrupt.listening(), _wandb(e, folder) as wandb_run:
+        built = run(e, Tracker(wandb_run), tell=_tell)
+        wanted = results(built, e)
+        write_report(e, folder, built, wanted)
+        if wandb_run is not None:
+            wandb_run.summarise({b.node.label.replace("@", "/"): dict(b.entry.summary) for b in wanted})
     return _objective(wanted)
 
 
@@ -68,36 +54,44 @@ def _settle(e: Experiment) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Lightning's hints about data loaders and loggers, which dsmath sets up on purpose
     warnings.filterwarnings("ignore", module=r"lightning\..*")
+    warnings.filterwarnings("ignore", message=r"cumsum_cuda_kernel")  # dsmath/training/fit.py says why it is admitted
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _open(e: Experiment, folder: Path, run_id: str | None) -> WandbRun:
-    assert e.logger.run is not None
-    run: WandbRun = e.logger.run.build(
-        name=f"{e.name}-seed{e.seed}",
-        group=e.name,
-        job_type=e.stage.name,
-        config=values(e),
-        folder=folder,
-        run_id=run_id,
-    )
-    store = Store(Path(e.paths.store))
-    for node in nodes(e):  # whoever goes on with a stage goes on with its run
-        partial = store.root / node.stage.name / f"{node.fingerprint}.partial" / SCRATCH
-        if store.find(node.stage.name, node.fingerprint) is None:
-            partial.mkdir(parents=True, exist_ok=True)
-            (partial / RUN_ID).write_text(run.id, encoding="utf-8")
-    return run
+@contextmanager
+def _wandb(e: Experiment, folder: Path) -> Iterator[WandbRun | None]:
+    """The job's W&B run, if it has one: opened, or gone on with, and finished with the exit code of how the job ended."""
+    if e.logger.run is None:
+        yield None
+        return
+    with run_memory(Path(e.paths.store) / "wandb", _identity(e)) as memory:
+        wandb_run: WandbRun = e.logger.run.build(
+            name=f"{e.name}-seed{e.seed}",
+            group=e.name,
+            job_type=e.stage.name,
+            config=values(e),
+            folder=folder,
+            run_id=memory.run_id,
+        )
+        memory.remember(wandb_run.id)
+        exit_code = 1
+        try:
+            yield wandb_run
+            exit_code = 0
+            memory.forget()
+        except UserError:
+            exit_code = 2
+            raise
+        except Interrupted as interrupted:
+            exit_code = 128 + interrupted.signum
+            raise
+        finally:
+            wandb_run.finish(exit_code)
 
 
-def _unfinished_run(e: Experiment) -> str | None:
-    """The W&B run of the killed process whose unfinished stage this job goes on with."""
-    store = Store(Path(e.paths.store))
-    for node in nodes(e):
-        path = store.root / node.stage.name / f"{node.fingerprint}.partial" / SCRATCH / RUN_ID
-        if path.exists() and store.find(node.stage.name, node.fingerprint) is None:
-            return path.read_text(encoding="utf-8").strip() or None
-    return None
+def _identity(e: Experiment) -> str:
+    """The same for a job and its continuation: its name and what it builds."""
+    return fingerprint({"name": e.name, "targets": [node.fingerprint for node in targets(e)]})
 
 
 def _tell(line: str) -> None:

@@ -44,7 +44,7 @@ class Progress:
             self._bar.update(self._task, completed=done, numbers=text)  # type: ignore[attr-defined]
         elif self._enabled and (done == self._total or time.monotonic() - self._last > LINE_EVERY):
             self._last = time.monotonic()
-            print(f"{self._label} {done}/{self._total}  {text}", file=sys.stderr, flush=True)
+            print(f"{self._label} {done}/{self._total}  {text}".rstrip(), file=sys.stderr, flush=True)
 
     def stop(self) -> None:
         """Leave the bar as it is."""

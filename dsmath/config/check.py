@@ -1,11 +1,12 @@
 """Every mistake in a composed config, at once: where it is, what was given, what was expected, what was probably meant."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dsmath.config.components import SHIPPED
@@ -69,10 +70,31 @@ def examine(config: DictConfig) -> tuple[Experiment | None, list[Mistake]]:
     mistakes: list[Mistake] = []
     experiment = _convert(values, Experiment, "", mistakes)
     if mistakes:
-        return None, mistakes
+        return None, _first_hand(config, mistakes)
     assert isinstance(experiment, Experiment)
     mistakes = [Mistake(key, what) for key, what in broken_rules(experiment)]
     return (None, mistakes) if mistakes else (experiment, [])
+
+
+def _first_hand(config: DictConfig, mistakes: list[Mistake]) -> list[Mistake]:
+    """The mistakes without those of values that only repeat another mistaken value, such as `${data.problems}`."""
+    keys = {m.key for m in mistakes}
+    return [m for m in mistakes if keys.isdisjoint(_repeated(config, m.key))]
+
+
+def _repeated(config: DictConfig, key: str) -> Iterator[str]:
+    """The key that each interpolation on the way to this key points to."""
+    node: Any = config
+    parts = key.split(".")
+    for i, part in enumerate(parts):
+        if not isinstance(node, DictConfig):
+            return
+        node = node._get_node(part.split("[")[0])
+        if isinstance(node, Node) and node._is_interpolation():
+            text = str(node._value())
+            if text.startswith("${") and text.endswith("}"):
+                yield ".".join([text[2:-1], *parts[i + 1 :]])
+            return
 
 
 def plain(node: Any) -> Any:
@@ -139,11 +161,13 @@ def _scalar(value: Any, kind: type, bounds: Bounds | None, wrong: Callable[[str]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and number:
         value = float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if (
+        not isinstance(value, kind)
+        or (kind is int and isinstance(value, bool))
+        or (kind is float and not math.isfinite(value))
+        or (bounds is not None and not bounds.admit(value))
+    ):
         wrong(f" = {_shown(value)}: expected {name}{f' {bounds}' if bounds else ''}")
-        return None
-    if bounds is not None and not bounds.admit(value):
-        wrong(f" = {_shown(value)}: expected {name} {bounds}")
         return None
     return value
 
@@ -202,13 +226,13 @@ def _bind(target: str, arguments: Mapping[str, Any], key: str, mistakes: list[Mi
     """Check a user's own component against its signature; only here does a check import anything."""
     import inspect
 
-    from hydra.errors import HydraException
-    from hydra.utils import get_object
+    from hydra._internal.utils import _locate  # hydra.utils.get_object, without its line on stderr
 
     try:
-        signature = inspect.signature(get_object(target))
-    except (ImportError, AttributeError, HydraException, ValueError, TypeError) as error:
-        mistakes.append(Mistake(f"{key}._target_", f" = {target}: cannot be imported ({str(error).splitlines()[0]})"))
+        signature = inspect.signature(_locate(target))
+    except (ImportError, ValueError, TypeError) as error:
+        why = str(error).splitlines()[1:2] or str(error).splitlines()[:1]
+        mistakes.append(Mistake(f"{key}._target_", f" = {target}: cannot be imported ({why[0]})"))
         return
     parameters = signature.parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
@@ -224,5 +248,7 @@ def _names(kind: Any) -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower().replace("none", "null")  # as YAML says it
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

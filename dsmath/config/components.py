@@ -6,7 +6,7 @@ A test binds each of them to the signature of its target (tests/config/test_comp
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from dsmath.config.types import Bounds, NonNegative, NonNegativeInt, OpenShare, Positive, PositiveInt, Share
+from dsmath.config.types import Bounds, NonNegative, NonNegativeInt, OpenShare, Positive, PositiveInt, Seed, Share
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class WandbRun:
 
 @dataclass(frozen=True)
 class WordProblems:
-    seed: NonNegativeInt
+    seed: Seed
     max_steps: Annotated[int, Bounds(ge=1, le=4)]
     difficulty: PositiveInt
     careless_share: Share
@@ -76,7 +76,8 @@ class Tiny:
     layers: PositiveInt
     heads: PositiveInt
     context_length: PositiveInt
-    seed: NonNegativeInt
+    initializer_range: Positive
+    seed: Seed
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ Hydra stops at the first mistake. Here each override is parsed by itself, groups
 added with `++`, so that an unknown key reaches the check and is reported beside all the others.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -15,8 +17,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from dsmath.config import places
 from dsmath.config.check import ConfigError, Mistake, examine
@@ -25,6 +28,7 @@ from dsmath.config.schema import Experiment
 from dsmath.errors import did_you_mean
 
 CONFIG_NAME = "config"
+_IN_DEFAULTS = {"experiment", "ablation", "local", *(field.name for field in fields(Experiment))}
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,15 @@ class Composer:
     def __init__(self) -> None:
         self._loader = GlobalHydra.instance().config_loader()
 
+    @cached_property
     def groups(self) -> dict[str, list[str]]:
-        """Every group of dsmath with its options."""
+        """Every group of dsmath and of the folders of --config-dir, with its options."""
         from hydra.core.object_type import ObjectType
 
         found: dict[str, list[str]] = {}
         for folder in places.folders():
             for group in sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name != "hydra"):
-                if options := self._loader.get_group_options(group, results_filter=ObjectType.CONFIG):
-                    found[group] = options
+                found[group] = self._loader.get_group_options(group, results_filter=ObjectType.CONFIG)
         return found
 
     def one(self, overrides: Sequence[str]) -> Composed:
@@ -72,7 +76,7 @@ class Composer:
         config, more = self._compose([o for o in parsed if not o.is_sweep_override()], run_mode=RunMode.RUN)
         mistakes += more
         mistakes += [
-            Mistake(str(o.input_line), ": several values for a single run; put -m before them, or use an ablation")
+            Mistake(str(o.input_line), ": several values, where one point is shown; give one of them", "command line")
             for o in parsed
             if o.is_sweep_override()
         ]
@@ -89,12 +93,30 @@ class Composer:
         if mistakes or more or config is None:
             raise ConfigError(mistakes + more)
         asked = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-        points = BasicSweeper.split_arguments(OverridesParser.create().parse_overrides([*asked, *overrides]), None)[0]
+        try:
+            grid = OverridesParser.create(config_loader=self._loader).parse_overrides([*asked, *overrides])
+            points = BasicSweeper.split_arguments(grid, None)[0]
+        except HydraException as error:
+            raise ConfigError([Mistake("the sweep", f": {str(error).splitlines()[0]}", "command line")]) from None
+        if not points:
+            raise ConfigError([Mistake("the sweep", ": it has no points, one of its ranges is empty", "command line")])
         return self._points([list(point) for point in points])
+
+    def for_hydra(self, overrides: Sequence[str]) -> list[str]:
+        """The checked overrides as Hydra takes them: with `++` where one adds an argument or a name that no file has."""
+        parsed = [OverridesParser.create().parse_override(text) for text in overrides]
+        values = [o for o in parsed if self._is_plain(o)]
+        if all(str(o.input_line).startswith("+") for o in values):
+            return list(overrides)
+        others = [o for o in parsed if o not in values and not o.is_sweep_override()]
+        base, _ = self._compose(others, run_mode=RunMode.RUN)
+        if base is None:
+            return list(overrides)
+        return [f"++{text}" if o in values and _adds(base, o) else text for text, o in zip(overrides, parsed, strict=True)]
 
     def _points(self, points: list[list[str]]) -> list[Composed]:
         done: list[Composed] = []
-        wrong: list[Mistake] = []
+        wrong: list[tuple[str, Mistake]] = []
         bases: dict[tuple[str, ...], DictConfig] = {}
         for point in points:
             parsed, mistakes = self._parse(point)
@@ -112,9 +134,12 @@ class Composer:
             try:
                 done.append(self._checked(point, config, mistakes))
             except ConfigError as error:
-                wrong += [replace(m, key=f"{' '.join(point)}  →  {m.key}") for m in error.mistakes]
+                wrong += [(" ".join(point), m) for m in error.mistakes]
         if wrong:
-            raise ConfigError(wrong)
+            count = Counter(m for _, m in wrong)
+            everywhere = [m for m in count if count[m] == len(points)]
+            here = [replace(m, key=f"{point}  →  {m.key}") for point, m in wrong if m not in everywhere]
+            raise ConfigError(everywhere + here)
         return done
 
     def _checked(self, overrides: Sequence[str], config: DictConfig | None, mistakes: list[Mistake]) -> Composed:
@@ -130,7 +155,6 @@ class Composer:
     def _parse(self, overrides: Sequence[str]) -> tuple[list[Override], list[Mistake]]:
         """The overrides that can be used, and what is wrong with the others."""
         parsed, mistakes = [], []
-        groups = self.groups()
         for text in overrides:
             try:
                 override = OverridesParser.create().parse_override(text)
@@ -138,23 +162,37 @@ class Composer:
                 why = str(error).splitlines()[0]
                 mistakes.append(Mistake(text, f": cannot be read as KEY=VALUE ({why})", "command line"))
                 continue
-            options = groups.get(override.key_or_group)
-            # `seed=0,1` and `model=tiny,hf` are checked value by value, each point on its own
-            if options is not None and not override.is_delete() and not override.is_sweep_override():
-                value = override.value()
-                if value is not None and (not isinstance(value, str | int) or str(value) not in options):
-                    hint = did_you_mean(str(value), options)
-                    what = f" = {value}: no such option{hint}; there are {', '.join(options)}"
-                    mistakes.append(Mistake(override.key_or_group, what, "command line"))
-                    continue
-            parsed.append(override)
+            what = self._wrong_option(override)
+            if not override.key_or_group:
+                mistakes.append(Mistake(text, ": cannot be read as KEY=VALUE (the key is empty)", "command line"))
+            elif what:
+                mistakes.append(Mistake(override.get_key_element(), what, "command line"))
+            else:
+                parsed.append(override)
         return parsed, mistakes
+
+    def _wrong_option(self, override: Override) -> str:
+        """What is wrong with the choice of a group's option, or nothing."""
+        group = override.key_or_group
+        options = self.groups.get(group)
+        # `seed=0,1` and `model=tiny,hf` are checked value by value, each point on its own
+        if options is None or override.is_delete() or override.is_sweep_override():
+            return ""
+        value = override.value()
+        if value is None:
+            return f" = null: a group needs an option; leave it out, or take one of {', '.join(options)}"
+        if not isinstance(value, str | int) or str(value) not in options:
+            known = f"there are {', '.join(options)}" if options else "there are none yet"
+            return f" = {value}: no such option{did_you_mean(str(value), options)}; {known}"
+        if (override.is_add() or override.is_force_add()) and not override.package and group in _IN_DEFAULTS:
+            return f"={value}: this group has its place already; leave the + out: {group}={value}"
+        return ""
 
     def _is_plain(self, override: Override) -> bool:
         """Whether it sets a value of the experiment, rather than choosing a group's option or a value of Hydra's."""
         key = override.key_or_group
         return not (
-            override.is_delete() or override.package or key in self.groups() or key.startswith("hydra") or "/" in key
+            override.is_delete() or override.package or key in self.groups or key.startswith("hydra") or "/" in key
         )
 
     def _compose(self, overrides: list[Override], *, run_mode: RunMode) -> tuple[DictConfig | None, list[Mistake]]:
@@ -164,10 +202,28 @@ class Composer:
         ]
         try:
             config = self._loader.load_configuration(CONFIG_NAME, lines, run_mode, from_shell=False)
-        except (HydraException, OmegaConfBaseException) as error:
-            lines_of_error = [line for line in str(error).splitlines() if line and "full_key" not in line]
-            return None, [Mistake("cannot compose", f": {' '.join(lines_of_error[:3])}")]
+        except YAMLError as error:
+            return None, [Mistake("cannot compose", f": {_place(error)}")]
+        except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
+            lines_of_error = [" ".join(line.split()) for line in str(error).splitlines() if "full_key" not in line]
+            return None, [Mistake("cannot compose", f": {' '.join(filter(None, lines_of_error[:3]))}")]
         return config, []
+
+
+def _adds(base: DictConfig, override: Override) -> bool:
+    """Whether Hydra would refuse this override, because the key is new: an argument of one's own component, say."""
+    if str(override.input_line).startswith("+"):
+        return False
+    parent, _, name = override.key_or_group.rpartition(".")
+    node = OmegaConf.select(base, parent) if parent else base
+    return not isinstance(node, DictConfig | ListConfig) or (isinstance(node, DictConfig) and name not in node)
+
+
+def _place(error: YAMLError) -> str:
+    """What is wrong with a YAML file, with its line."""
+    mark = getattr(error, "problem_mark", None)
+    what = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"{mark.name}:{mark.line + 1}: {what}" if mark is not None else what
 
 
 def _set(config: DictConfig, values: list[Override]) -> list[Mistake]:

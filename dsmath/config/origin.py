@@ -25,8 +25,11 @@ def origins(
 
 def _origin(key: str, overrides: Sequence[str], files: list[tuple[Path, str]]) -> str:
     key = key.split("[")[0]
+    groups = {path.name for folder in places.folders() for path in folder.iterdir() if path.is_dir()}
     for text in reversed(overrides):
         name = text.lstrip("+~").split("=")[0]
+        if not text.startswith("~") and name in groups and name != key:
+            continue  # it chose a file, which is found below
         if key == name or name.startswith(f"{key}.") or key.startswith(f"{name}."):
             return "command line"
     for path, package in reversed(files):
@@ -38,7 +41,7 @@ def _origin(key: str, overrides: Sequence[str], files: list[tuple[Path, str]]) -
 
 def _files(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) -> list[tuple[Path, str]]:
     """The files of the defaults list in the order they are merged, with the package each is merged into."""
-    groups = [o for o in overrides if "." not in o.split("=")[0] and "=" in o]
+    groups = [o for o in overrides if "." not in o.split("=")[0].split("@")[0] and ("=" in o or o.startswith("~"))]
     try:
         entries = loader.compute_defaults_list(config_name, groups, RunMode.RUN).defaults  # type: ignore[attr-defined]
     except Exception:  # a mistake in the overrides themselves is already reported; this only adds where

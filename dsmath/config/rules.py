@@ -16,6 +16,8 @@ def broken_rules(e: Experiment) -> Iterator[tuple[str, str]]:
     if "eval" in stages:
         yield from _evaluation(e)
     yield from _schedules(e)
+    yield from _optimisers(e)
+    yield from _folders(e)
 
 
 def chain(e: Experiment) -> set[str]:
@@ -113,6 +115,7 @@ def _pieces(e: Experiment) -> Iterator[tuple[str, str]]:
 
 def _schedules(e: Experiment) -> Iterator[tuple[str, str]]:
     named = {"sft": e.sft.schedule, "rl": e.rl.schedule, "pretrain": e.pretrain.schedule}
+    named["reward_model"] = e.reward_model.schedule
     for stage, schedule in named.items():
         if len(schedule.milestones) != len(schedule.factors):
             yield (
@@ -121,6 +124,22 @@ def _schedules(e: Experiment) -> Iterator[tuple[str, str]]:
             )
         if sorted(schedule.milestones) != schedule.milestones:
             yield f"{stage}.schedule.milestones", f" = {schedule.milestones}: expected in rising order"
+
+
+def _optimisers(e: Experiment) -> Iterator[tuple[str, str]]:
+    optimisers = {"pretrain": e.pretrain.optim, "sft": e.sft.optim, "reward_model": e.reward_model.optim, "rl": e.rl.optim}
+    for stage, optim in optimisers.items():
+        betas = optim.arguments.get("betas")
+        if optim.target == "torch.optim.AdamW" and isinstance(betas, list) and len(betas) != 2:
+            yield f"{stage}.optim.betas", f" = {betas}: expected two numbers, of the mean and of the square"
+
+
+def _folders(e: Experiment) -> Iterator[tuple[str, str]]:
+    if e.name in ("", ".", "..") or "/" in e.name or "\\" in e.name:
+        yield "name", f" = {e.name!r}: it names a folder; expected text without a slash"
+    for name in ("runs", "sweeps", "store"):
+        if not getattr(e.paths, name).strip():
+            yield f"paths.{name}", " = '': expected a folder"
 
 
 def _evaluation(e: Experiment) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from dsmath.config.types import (
     OpenShare,
     Positive,
     PositiveInt,
+    Seed,
     Share,
 )
 
@@ -287,7 +288,7 @@ class Experiment:
     """Everything an experiment can say."""
 
     name: str
-    seed: NonNegativeInt
+    seed: Seed
     stage: StageSection
     round: Annotated[int, Bounds(ge=1, le=4)]
     crawl: Crawl

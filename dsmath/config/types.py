@@ -1,5 +1,6 @@
 """The vocabulary of the schema: bounds, choices and components."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +17,9 @@ class Bounds:
     lt: float | None = None
 
     def admit(self, value: float) -> bool:
-        """Whether the value lies within the limits (NaN never does)."""
+        """Whether the value lies within the limits (NaN and infinities never do)."""
         return (
-            value == value
+            math.isfinite(value)
             and (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
             and (self.le is None or value <= self.le)
@@ -27,13 +28,14 @@ class Bounds:
 
     def __str__(self) -> str:
         signs = ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
-        return " and ".join(f"{sign} {limit:g}" for sign, limit in signs if limit is not None)
+        return " and ".join(f"{sign} {limit if isinstance(limit, int) else format(limit, 'g')}" for sign, limit in signs if limit is not None)
 
 
 NonNegativeInt = Annotated[int, Bounds(ge=0)]
 PositiveInt = Annotated[int, Bounds(ge=1)]
 NonNegative = Annotated[float, Bounds(ge=0)]
 Positive = Annotated[float, Bounds(gt=0)]
+Seed = Annotated[int, Bounds(ge=0, le=2**32 - 1)]
 Share = Annotated[float, Bounds(ge=0, le=1)]
 OpenShare = Annotated[float, Bounds(gt=0, lt=1)]
 

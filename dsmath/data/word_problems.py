@@ -1,9 +1,10 @@
 """Arithmetic word problems made on demand, with demonstrations by careful and by careless solvers.
 
-A problem is a chain: an opening gives a quantity, each further sentence changes it by one operation, the question asks for the
-end. The demonstrations of the train split imitate real data, where not every author is careful: a stated share of them leaves
-out the last step (`hasty`) or takes a unit for another size (`misreader`). A model that imitates them all learns both ways, and
-reinforcement can choose between them. Gold answers are always right, and so are all solutions outside the train split.
+A problem is a chain: an opening gives a quantity, each further sentence changes it by one operation, the question asks
+for the end. The demonstrations of the train split imitate real data, where not every author is careful: a stated share
+of them leaves out the last step (`hasty`) or takes a unit for another size (`misreader`). A model that imitates them
+all learns both ways, and reinforcement can choose between them. Gold answers are always right, and so are all solutions
+outside the train split.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from dsmath.data.problem import Problem, Split
 from dsmath.errors import UserError, did_you_mean
 from dsmath.randomness import derive_random
 
+# ruff: noqa: SIM905 - word lists read best as text
 NAMES = (
     "Ada Ali Amy Ana Ben Bo Carl Chen Dan Dina Eli Emma Eva Finn Gus Hana Ida Ines Ivan Jack Jan Jin Joe Kai Kim "
     "Lea Leo Lin Lisa Luca Max Mei Mia Mila Nia Nina Noah Omar Otto Paul Pia Raj Rosa Sam Sara Tara Tom Uma Yara Zoe"
@@ -25,7 +27,7 @@ THINGS = (
     "cups dolls drums eggs fans flags flowers forks hats jars keys kites lamps leaves maps masks mugs nuts pans pears "
     "pens plates robots ropes rugs shells spoons stamps stars stones toys tulips"
 ).split()
-COLOURS = "black blue brown gold gray green orange pink purple red white yellow".split()
+COLOURS = "black blue brown gold grey green orange pink purple red white yellow".split()
 
 PLAIN = (
     "{name} has {a} {colour} {things}.",
@@ -67,9 +69,9 @@ Chain = tuple[int, list[tuple[str, int]]]
 class WordProblems:
     """Word problems in English with one to `max_steps` operations, as lazy sequences.
 
-    A problem depends on nothing but (seed, split, index). The splits share no question, whatever their seeds, because the
-    question's hash decides its split. The first 30 000 problems of a split differ by construction: each has another person,
-    thing and colour.
+    A problem depends on nothing but these arguments, its split and its index. No two splits share a question, whatever
+    their seeds, because the question's hash decides its split. The first 30 000 problems of a split differ by
+    construction (each has another person, thing and colour) and later ones rarely repeat an earlier one.
     """
 
     def __init__(

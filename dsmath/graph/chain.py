@@ -91,7 +91,7 @@ class _Builder:
             source = {"sft": e.sft.problems, "rl": e.rl.problems, "eval": e.eval.problems}[name]
             for key, path in _problem_files(source).items():
                 found[key] = self._digest(path)
-            folder = Path(str(e.model.policy.arguments.get("path", "")))
+            folder = Path(str(e.model.policy.arguments.get("path", ""))).expanduser()
             if "path" in e.model.policy.arguments and folder.is_dir():
                 found["model"] = self._digest(folder)
         return found
@@ -103,8 +103,8 @@ class _Builder:
 
 
 def _problem_files(source: Component) -> Mapping[str, Path]:
-    if source.target == "dsmath.data.readers.HuggingFaceDataset" or not source.target.startswith("dsmath."):
-        return {}  # a data set by name: its name is part of the config; a user's own source may be heavy to import
+    if not source.target.startswith("dsmath."):
+        return {}  # a user's own source may be heavy to make
     problems = source.build()
     inputs = getattr(problems, "inputs", dict)
     found: Mapping[str, Path] = inputs()

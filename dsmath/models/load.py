@@ -41,7 +41,14 @@ class Policy:
 
 
 def tiny(
-    *, hidden_size: int, intermediate_size: int, layers: int, heads: int, context_length: int, seed: int
+    *,
+    hidden_size: int,
+    intermediate_size: int,
+    layers: int,
+    heads: int,
+    context_length: int,
+    initializer_range: float,
+    seed: int,
 ) -> Policy:
     """A random Llama in float32 and the tokenizer built here; the same weights for the same seed.
 
@@ -63,6 +70,7 @@ def tiny(
         num_attention_heads=heads,
         num_key_value_heads=heads,
         max_position_embeddings=context_length,
+        initializer_range=initializer_range,
         tie_word_embeddings=True,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -84,8 +92,22 @@ def pretrained(*, path: str, dtype: DType) -> Policy:
     return _from_transformers(path, dtype, local_files_only=_only_cached(path))
 
 
+def require_pretrained(path: str) -> None:
+    """Whether `pretrained` will find something, without loading it. Raises UserError as `pretrained` does."""
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        _require_config(folder)
+    else:
+        _only_cached(path)
+
+
 def load_saved(folder: Path, dtype: DType) -> Policy:
     """The policy in a folder that `save_policy` or `save_pretrained` wrote. Raises UserError when it holds none."""
+    _require_config(folder)
+    return _from_transformers(str(folder), dtype, local_files_only=True)
+
+
+def _require_config(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{_near_folder(folder)}")
     if not (folder / "config.json").is_file():
@@ -93,7 +115,6 @@ def load_saved(folder: Path, dtype: DType) -> Policy:
         models = sorted(str(config.parent) for config in folder.glob("*/config.json"))
         hint = f"; did you mean {models[0]}?" if models else ""
         raise UserError(f"{folder}: not a model's folder, it has no config.json (found: {found}){hint}")
-    return _from_transformers(str(folder), dtype, local_files_only=True)
 
 
 def save_policy(policy: Policy, folder: Path) -> None:

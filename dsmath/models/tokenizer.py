@@ -19,8 +19,9 @@ PIECES = r"\\boxed\{| [-+*/=] |\p{N}| ?\p{L}+|[^\s\p{L}\p{N}]|\s"
 def build_tokenizer(*, vocab_size: int) -> PreTrainedTokenizerFast:
     """A byte-level tokenizer of at most `vocab_size` tokens; the same on every call and machine.
 
-    A piece of text that is in the vocabulary is one token, any other is spelled in bytes, so `decode(encode(text)) == text`
-    for any text. Each digit is one token. Raises UserError when `vocab_size` has no room for all bytes and special tokens.
+    A piece of text that is in the vocabulary is one token, any other is spelled in bytes, so any text comes back from
+    `decode(encode(text))` unchanged. Each digit is one token. Raises UserError when `vocab_size` has no room for all
+    bytes and special tokens.
     """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     characters = [*SPECIAL_TOKENS.values(), *alphabet]

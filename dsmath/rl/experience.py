@@ -54,6 +54,11 @@ class Experience:
             part[name] = None if part[name] is None else part[name][:, :length]
         return replace(self, **part)
 
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        tensors = {f.name: v.to(device) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+        return replace(self, **tensors)
+
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors for a checkpoint."""
         return asdict(self)

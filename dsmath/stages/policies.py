@@ -1,5 +1,6 @@
 """The policy that a stage starts from."""
 
+import gc
 from pathlib import Path
 
 from dsmath.graph.run import Work
@@ -11,6 +12,7 @@ MODEL = "model"  # the folder of a stage's result that holds its policy
 def initial_policy(work: Work, upstream: str) -> Policy:
     """The upstream stage's policy, or the one that the config's model names when `upstream` is `model`."""
     policy: Policy
+    gc.collect()  # a trainer and its module hold each other: an earlier stage's models go before the next comes
     if upstream == "model":
         policy = work.experiment.model.policy.build()
     else:

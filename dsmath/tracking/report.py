@@ -71,7 +71,7 @@ def draw(path: Path, tables: dict[str, list[dict[str, str]]], evaluations: dict[
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)
     _plot(axes[0], sft, {"loss": "training", "validation_loss": "validation"}, "SFT: loss per token (nats)", "step")
-    _plot(axes[1], rl, {"reward_mean": "reward"}, "RL: mean reward of sampled outputs", "exploration")
+    _plot(axes[1], rl, {"reward_mean": "reward"}, "RL: mean reward of sampled outputs", "update")
     if "reward_standard_error" in rl:
         steps, mean = rl["reward_mean"]
         error = dict(zip(*rl["reward_standard_error"], strict=True))
@@ -84,7 +84,7 @@ def draw(path: Path, tables: dict[str, list[dict[str, str]]], evaluations: dict[
         rl,
         {"accuracy": "sampled, training problems", "validation_accuracy": "greedy, validation problems"},
         "RL: accuracy",
-        "exploration",
+        "update",
     )
     last = max((s for steps, _ in rl.values() for s in steps), default=0)
     for model, at in (("sft", 0), ("model", 0), ("rl", last)):
@@ -93,11 +93,12 @@ def draw(path: Path, tables: dict[str, list[dict[str, str]]], evaluations: dict[
             low, high = numbers["greedy_interval"]
             middle = numbers["greedy"]
             axes[2].errorbar(
-                [at], [middle], [[middle - low], [high - middle]], fmt="D", color="black", capsize=4,
+                [at], [middle], [[max(middle - low, 0.0)], [max(high - middle, 0.0)]], fmt="D", color="black", capsize=4,
                 label="greedy, held-out problems" if at == 0 else None,
             )  # fmt: skip
     axes[2].set_ylim(0, 1)
-    axes[2].legend()
+    if axes[2].get_legend_handles_labels()[0]:
+        axes[2].legend()
     figure.savefig(path, dpi=120)
     return True
 

@@ -20,8 +20,6 @@ SAMPLES = "samples.jsonl"
 class Run(Protocol):
     """The little that dsmath asks of W&B."""
 
-    id: str
-
     def define(self, stage: str) -> None: ...
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None: ...
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
@@ -63,11 +61,6 @@ class StageLogger(Logger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         return self._run
-
-    @property
-    def run_id(self) -> str | None:
-        """The id of the W&B run, which a resumed job goes on with."""
-        return self._run.id if self._run is not None else None
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
         """Nothing: the whole config is logged once, by the job."""

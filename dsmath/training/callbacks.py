@@ -12,7 +12,7 @@ import torch
 from dsmath import interrupt
 from dsmath.progress import Progress
 from dsmath.tracking.tracker import StageLogger
-from dsmath.training.module import TrainingModule
+from dsmath.training.module import NonFiniteError, TrainingModule
 from dsmath.training.policy_optimisation import PolicyOptimisation
 
 STATE = "state.ckpt"
@@ -21,26 +21,26 @@ STATE = "state.ckpt"
 class SaveState(L.Callback):
     """Replaces one checkpoint atomically every `every` steps, when asked to stop, and at the end of training."""
 
-    def __init__(self, *, folder: Path, every: int, logger: StageLogger) -> None:
+    def __init__(self, *, folder: Path, every: int) -> None:
         self._path = folder / STATE
         self._every = every
-        self._logger = logger
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         interrupt.listen()  # Lightning has taken SIGTERM for itself by now
+        interrupt.stop_if_requested()  # what came meanwhile, Lightning would end with exit code 0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         stop = trainer.strategy.reduce_boolean_decision(interrupt.requested(), all=False)
-        if stop or trainer.global_step % self._every == 0:
+        if stop or trainer.global_step % self._every == 0 or trainer.global_step == trainer.max_steps:
             self.save(trainer)
         if stop:
             interrupt.stop_if_requested()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """An error in a step leaves the weights of before it, unless it came from the optimizer itself."""
-        if isinstance(exception, Exception) and trainer.world_size == 1 and not self._path.exists():
+        """A loss that is not finite leaves the state of before its step to look at; another error may be half-way through one."""
+        if isinstance(exception, NonFiniteError) and trainer.world_size == 1 and not self._path.exists():
             self.save(trainer)
 
     def save(self, trainer: L.Trainer) -> None:
@@ -54,10 +54,9 @@ class SaveState(L.Callback):
             beside.replace(self._path)
 
     def state_dict(self) -> dict[str, Any]:
-        """W&B's run, and the generators that libraries may draw from; dsmath's own are derived anew at each step."""
+        """The generators that libraries may draw from; dsmath's own are derived anew at each step."""
         numpy_state = np.random.get_state(legacy=True)
         return {
-            "wandb_id": self._logger.run_id,
             "python": random.getstate(),
             "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
             "torch": torch.get_rng_state(),
@@ -95,6 +94,9 @@ class ShowProgress(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._bar.stop()
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._bar.stop()  # Lightning calls no `teardown` then, and a bar that goes on would hide the cursor
+
 
 class SampleTable(L.Callback):
     """Every `every` explorations, some sampled outputs with their rewards, to be read by a person."""
@@ -106,7 +108,7 @@ class SampleTable(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not isinstance(pl_module, PolicyOptimisation) or pl_module.experience is not None:
+        if not isinstance(pl_module, PolicyOptimisation) or not pl_module.samples:
             return
         if batch.exploration % self._every == 0 and isinstance(trainer.logger, StageLogger):
             step = max(len(pl_module.samples) // self._rows, 1)

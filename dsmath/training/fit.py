@@ -24,7 +24,7 @@ def fit(work: Work, module: TrainingModule, data: L.LightningDataModule, *, show
     scratch = work.folder / SCRATCH
     scratch.mkdir(exist_ok=True)
     logger = work.tracker.stage(work.node.label, work.folder)
-    save = SaveState(folder=scratch, every=e.trainer.checkpoint_every, logger=logger)
+    save = SaveState(folder=scratch, every=e.trainer.checkpoint_every)
     progress = ShowProgress(label=work.node.label, total=module.steps, shown=shown, enabled=e.trainer.progress)
     callbacks = [component.build() for component in e.trainer.callbacks.values()]
     state = scratch / STATE
@@ -36,7 +36,8 @@ def fit(work: Work, module: TrainingModule, data: L.LightningDataModule, *, show
         logger=logger,
         callbacks=[*callbacks, save, progress],
         log_every_n_steps=e.trainer.log_every,
-        deterministic=e.trainer.deterministic,
+        # not True: the sampler's cumulative sum has no deterministic kernel on a GPU, and would be refused
+        deterministic="warn" if e.trainer.deterministic else False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         use_distributed_sampler=False,

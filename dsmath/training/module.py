@@ -97,6 +97,13 @@ class TrainingModule(L.LightningModule):
             for logger in self.loggers:
                 logger.log_metrics(metrics, self.global_step)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The last metrics too: a run that is killed after its last step has them to say how it went."""
+        checkpoint["last_metrics"] = self.last_metrics
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.last_metrics = checkpoint["last_metrics"]
+
     def _non_finite(self, what: str, value: float, ids: Sequence[str]) -> NonFiniteError:
         shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         return NonFiniteError(

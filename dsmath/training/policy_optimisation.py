@@ -72,7 +72,7 @@ class PolicyOptimisation(TrainingModule):
         if kl.placement == "loss" and kl.coef > 0:
             self.reference = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.experience: Experience | None = None
-        self.samples: list[Sample] = []
+        self.samples: list[Sample] = []  # of this step's exploration; none in its further updates
         self._explored: dict[str, float] = {}
 
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:
@@ -80,9 +80,11 @@ class PolicyOptimisation(TrainingModule):
         exploration, update = divmod(self.global_step, updates)
         if exploration == 0 and update == 0:
             self.report({"validation_accuracy": self.validation_accuracy()})  # where learning starts from
+        self.samples = []
         if update == 0:
             self.experience, self._explored = self.explore(batch, exploration)
         assert self.experience is not None
+        self.experience = self.experience.to(self.device)  # a checkpoint gives it back on the CPU
         started = time.perf_counter()
         metrics = self.learn(self.experience)
         metrics |= self._explored | {"seconds_update": time.perf_counter() - started, "exploration": exploration + 1}
@@ -241,14 +243,15 @@ class PolicyOptimisation(TrainingModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """In the middle of an exploration the outputs that are still to be learned from are part of the state."""
+        super().on_save_checkpoint(checkpoint)
         if self.experience is not None:
             checkpoint["experience"] = self.experience.state_dict()
             checkpoint["explored"] = self._explored
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         if "experience" in checkpoint:
-            state = {k: v.to(self.device) if isinstance(v, Tensor) else v for k, v in checkpoint["experience"].items()}
-            self.experience = Experience.from_state_dict(state)
+            self.experience = Experience.from_state_dict(checkpoint["experience"])
             self._explored = checkpoint["explored"]
 
 

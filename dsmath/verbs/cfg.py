@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from dsmath.config.compose import composer
 from dsmath.errors import UserError
@@ -22,10 +23,14 @@ def print_config(overrides: Sequence[str], *, node: str, resolve: bool, package:
         shown = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     else:
         shown = config
-    if package:
-        part = OmegaConf.select(shown, package)
-        if part is None:
-            raise UserError(f"--package {package}: the config has no such part")
-        shown = OmegaConf.create({package: part})
+    try:
+        if package:
+            part = OmegaConf.select(shown, package)
+            if part is None:
+                raise UserError(f"--package {package}: the config has no such part")
+            shown = OmegaConf.create({package: part})
         shown._set_parent(config)
-    print(OmegaConf.to_yaml(shown, resolve=resolve), end="")
+        print(OmegaConf.to_yaml(shown, resolve=resolve), end="")
+    except OmegaConfBaseException as error:
+        what = f"--package {package}" if package and not resolve else "--resolve"
+        raise UserError(f"{what}: {str(error).splitlines()[0]} (some of Hydra's values exist only in a run)") from None

@@ -2,35 +2,38 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from dsmath.config import places
 from dsmath.config.check import check
 from dsmath.config.compose import CONFIG_NAME, Composed, composer
+from dsmath.config.schema import Experiment
+from dsmath.config.types import Component
 from dsmath.errors import UserError
 from dsmath.graph.chain import nodes, require_available
 from dsmath.graph.store import Store
 
 
-def run(overrides: Sequence[str], *, multirun: bool) -> int:
+def run(overrides: Sequence[str], *, sweep: bool) -> int:
     """Check every point, then hand over to Hydra.
 
     Raises:
         UserError: before anything is written, naming every mistake of every point.
     """
-    sweep = multirun or is_sweep(overrides)
     with composer() as compose:
         points = compose.sweep(overrides) if sweep else [compose.one(overrides)]
-    preflight(points)
+        lines = compose.for_hydra(overrides)
+    preflight(points, sweep=sweep)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # a bug keeps its whole traceback
-    sys.argv = ["dsmath", *(["--multirun"] if sweep else []), *overrides]
+    sys.argv = ["dsmath", *(["--multirun"] if sweep else []), *lines]
     hydra.main(version_base="1.3", config_path=str(places.root("conf")), config_name=CONFIG_NAME)(job)()
     return 0
 
@@ -48,20 +51,58 @@ def is_sweep(overrides: Sequence[str]) -> bool:
     return False
 
 
-def preflight(points: Sequence[Composed]) -> None:
-    """What can be known before a job starts: stages that exist, input files, folders that can be written.
+def preflight(points: Sequence[Composed], *, sweep: bool) -> None:
+    """What can be known before a job starts: stages that exist, input files, models, folders that can be written.
 
     Raises:
         UserError: for the first point that could not finish.
     """
-    seen: set[str] = set()
+    seen: set[str] = set()  # what points share is looked at once
     for point in points:
         e = point.experiment
-        require_available(nodes(e), e)
-        for folder in (e.paths.store, e.paths.sweeps if len(points) > 1 else e.paths.runs):
-            if folder not in seen:
-                _require_writable(folder, "store" if folder == e.paths.store else "runs")
-                seen.add(folder)
+        try:
+            every = nodes(e)
+            require_available(every, e)
+            for what, require in _requirements(e, {node.stage.name for node in every}, sweep=sweep).items():
+                if what not in seen:
+                    require()
+                    seen.add(what)
+        except UserError as error:
+            where = f"{' '.join(point.overrides)}  →  " if len(points) > 1 else ""
+            raise UserError(f"{where}{error}") from None
+
+
+def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, Callable[[], None]]:
+    """What the experiment's stages need besides the config, each by a text that tells it apart."""
+    found: dict[str, Callable[[], None]] = {}
+    for stage, source, splits in (
+        ("sft", e.sft.problems, ("train", "validation")),
+        ("rl", e.rl.problems, ("train", "validation")),
+        ("eval", e.eval.problems, ("test",)),
+    ):
+        if stage in stages and source.target == "dsmath.data.readers.JsonLines":
+            found[f"{source} {splits}"] = partial(_require_problems, source, splits)
+    policy = e.model.policy
+    if policy.target == "dsmath.models.load.pretrained":
+        found[str(policy)] = partial(_require_model, str(policy.arguments["path"]))
+    for name in ("store", "sweeps" if sweep else "runs"):
+        folder = str(getattr(e.paths, name))
+        found[f"{name} {folder}"] = partial(_require_writable, folder, name)
+    return found
+
+
+def _require_problems(source: Component, splits: Sequence[str]) -> None:
+    """Read the files now, as a broken line would otherwise be met after hours."""
+    problems = source.build()
+    for split in splits:
+        problems.split(split)
+
+
+def _require_model(path: str) -> None:
+    """A folder with a model, or a name that the hub or its cache has."""
+    from dsmath.models.load import require_pretrained
+
+    require_pretrained(path)
 
 
 def _require_writable(folder: str, name: str) -> None:

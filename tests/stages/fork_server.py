@@ -1,0 +1,214 @@
+"""A script that imports dsmath's heavy parts once and then forks a child for every command line it reads.
+
+Each line of standard input is JSON: `argv`, `folder` (where to run, and where `out` and `err` of the child go), and optionally
+`fault`, a moment at which the child kills itself, or `after`, a number of seconds after which it is killed, or `signals`. The answer
+is a line with the exit code, negative for a signal.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def before(owner: Any, name: str, act: Callable[[], None], *, times: int = 1) -> None:
+    """Act in the place of the n-th call."""
+    original, calls = getattr(owner, name), [0]
+
+    def replacement(*arguments: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == times:
+            act()
+        return original(*arguments, **named)
+
+    setattr(owner, name, replacement)
+
+
+def half_a_checkpoint(times: int) -> None:
+    """Half of the bytes reach the file that is written beside the state."""
+    import lightning as L
+
+    original, calls = L.Trainer.save_checkpoint, [0]
+
+    def torn(trainer: Any, path: Any, *rest: Any, **named: Any) -> None:
+        original(trainer, path, *rest, **named)
+        calls[0] += 1
+        if calls[0] == times:
+            os.truncate(path, os.path.getsize(path) // 2)
+            die()
+
+    L.Trainer.save_checkpoint = torn
+
+
+def half_a_row(times: int) -> None:
+    from dsmath.tracking.tracker import MetricsTable
+
+    original, calls = MetricsTable.append, [0]
+
+    def torn(table: Any, *arguments: Any) -> None:
+        original(table, *arguments)
+        calls[0] += 1
+        if calls[0] == times:
+            os.truncate(table._path, os.path.getsize(table._path) - 7)
+            die()
+
+    MetricsTable.append = torn
+
+
+def half_a_sample() -> None:
+    from dsmath.tracking.tracker import StageLogger
+
+    original = StageLogger.log_samples
+
+    def torn(logger: Any, *arguments: Any) -> None:
+        original(logger, *arguments)
+        os.truncate(logger._samples, os.path.getsize(logger._samples) - 9)
+        die()
+
+    StageLogger.log_samples = torn
+
+
+def arm(fault: str) -> None:
+    """`MOMENT` or `MOMENT:N`, the n-th time it comes in this process."""
+    import torch
+
+    import dsmath.graph.store as store
+    import dsmath.models.load as load
+    import dsmath.rl.loss
+    import dsmath.stages.rl as rl_stage
+    import dsmath.stages.sft as sft_stage
+    import dsmath.training.policy_optimisation as policy_optimisation
+    from dsmath.training.callbacks import SaveState
+
+    moment, _, number = fault.partition(":")
+    times = int(number or 1)
+    if moment == "before the optimizer's step":
+        before(torch.optim.AdamW, "step", die, times=times)
+    elif moment == "between forward and backward":
+        before(torch.Tensor, "backward", die, times=times)
+    elif moment == "after exploring":
+        before(policy_optimisation.PolicyOptimisation, "learn", die, times=times)
+    elif moment == "while sampling":
+        before(policy_optimisation, "generate", die, times=times)
+    elif moment == "before saving":
+        before(SaveState, "save", die, times=times)
+    elif moment == "half a checkpoint":
+        half_a_checkpoint(times)
+    elif moment == "half a row":
+        half_a_row(times)
+    elif moment == "half a sample":
+        half_a_sample()
+    elif moment == "before the model is kept":
+        before(sft_stage, "keep_policy", die, times=times)
+        before(rl_stage, "keep_policy", die, times=times)
+    elif moment == "before the record":
+        before(store, "_write_record", die, times=times)
+    elif moment == "before publishing":
+        before(store.Store, "_publish", die, times=times)
+    elif moment == "scratch gone, not yet renamed":
+        before(store.shutil, "rmtree", die, times=times)
+    elif moment == "NaN":
+        poison(policy_optimisation, "grpo_loss", times)
+        poison(__import__("dsmath.training.language_modelling", fromlist=["x"]), "token_log_probs", times)
+    elif moment == "SIGTERM":
+        before(torch.optim.AdamW, "step", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
+    elif moment == "SIGINT":
+        before(torch.optim.AdamW, "step", lambda: os.kill(os.getpid(), signal.SIGINT), times=times)
+    elif moment == "two SIGINT":
+        def twice() -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+
+        before(torch.optim.AdamW, "step", twice, times=times)
+    elif moment == "SIGTERM at start":
+        before(SaveState, "on_train_start", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
+    else:
+        raise ValueError(moment)
+
+
+def poison(module: Any, name: str, times: int) -> None:
+    original, calls = getattr(module, name), [0]
+
+    def poisoned(*arguments: Any, **named: Any) -> Any:
+        found = original(*arguments, **named)
+        calls[0] += 1
+        if calls[0] != times:
+            return found
+        return (found[0] * float("nan"), *found[1:]) if isinstance(found, tuple) else found * float("nan")
+
+    setattr(module, name, poisoned)
+
+
+def child(order: dict[str, Any]) -> None:
+    folder = Path(order["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    os.environ.update(order.get("environment", {}))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    from dsmath import cli
+
+    if order.get("fault"):
+        arm(order["fault"])
+    try:
+        cli.main(order["argv"])
+        code = 0
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else 1
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+        code = 1
+    if order.get("modules"):
+        (folder / "modules").write_text("\n".join(sys.modules))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def main() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    import lightning  # noqa: F401
+    import transformers  # noqa: F401
+
+    import dsmath.data.word_problems
+    import dsmath.evaluation.evaluate
+    import dsmath.job
+    import dsmath.models.tokenizer
+    import dsmath.stages.evaluate
+    import dsmath.stages.rl
+    import dsmath.stages.sft
+    import dsmath.training.language_modelling
+    import dsmath.verbs.run  # noqa: F401
+    from transformers import LlamaForCausalLM  # noqa: F401
+
+    dsmath.models.tokenizer._common_pieces()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        started = time.monotonic()
+        process = os.fork()
+        if process == 0:
+            child(order)
+        if order.get("after") is not None:
+            time.sleep(order["after"])
+            os.kill(process, signal.SIGKILL)  # not waited for yet, so the number is still its own
+        status = os.waitpid(process, 0)[1]
+        code = os.waitstatus_to_exitcode(status)
+        print(json.dumps({"code": code, "seconds": time.monotonic() - started}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
