@@ -1,4 +1,4 @@
-"""`dsmath [VERB] [OPTIONS] [OVERRIDES]`: compose → check → run; nothing heavy is imported before the check has passed."""
+"""`dsmath [VERB] [OPTIONS] [OVERRIDES]`: compose → check → run; nothing heavy is imported before the check passed."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ MISTAKE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """The console script: a mistake is a message and exit code 2, a bug is a whole traceback, a signal is 128 + its number."""
+    """The console script: a mistake is a message and exit code 2, a bug its traceback, a signal 128 + its number."""
     from dsmath.interrupt import Interrupted
 
     try:
@@ -83,7 +83,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--package", "-p")
     parser.add_argument("--multirun", "-m", action="store_true")
     parser.add_argument("--config-dir", "-cd")
-    known = [name for action in parser._actions for name in action.option_strings]  # noqa: SLF001
+    known = [name for action in parser._actions for name in action.option_strings]
     try:
         options, rest = parser.parse_known_args(argv)
     except argparse.ArgumentError as error:

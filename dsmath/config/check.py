@@ -1,4 +1,4 @@
-"""Every mistake in a composed config, at once: where it is, what was given, what was expected, what was probably meant."""
+"""Every mistake in a composed config, at once: where it is, what was given, what was expected, what was meant."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -115,7 +115,7 @@ def _value(node: Any, key: Any) -> Any:
         return _Broken(str(error).splitlines()[0])
 
 
-def _convert(value: Any, kind: Any, key: str, mistakes: list[Mistake]) -> Any:
+def _convert(value: Any, kind: Any, key: str, mistakes: list[Mistake]) -> Any:  # noqa: PLR0911, PLR0912
     """`value` as `kind`; what is wrong is added to `mistakes`."""
 
     def wrong(what: str) -> None:
@@ -156,7 +156,7 @@ def _convert(value: Any, kind: Any, key: str, mistakes: list[Mistake]) -> Any:
     return _scalar(value, kind, bounds, wrong)
 
 
-def _scalar(value: Any, kind: type, bounds: Bounds | None, wrong: Callable[[str], None]) -> Any:
+def _scalar(value: Any, kind: Any, bounds: Bounds | None, wrong: Callable[[str], None]) -> Any:
     name = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}[kind]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind is float and number:

@@ -1,7 +1,7 @@
 """Overrides → composed configs and checked experiments, with every mistake collected on the way.
 
-Hydra stops at the first mistake. Here each override is parsed by itself, groups are looked up before composing, and plain values are
-added with `++`, so that an unknown key reaches the check and is reported beside all the others.
+Hydra stops at the first mistake. Here each override is parsed by itself, groups are looked up before composing, and
+plain values are added with `++`, so that an unknown key reaches the check and is reported beside all the others.
 """
 
 from collections import Counter
@@ -103,7 +103,7 @@ class Composer:
         return self._points([list(point) for point in points])
 
     def for_hydra(self, overrides: Sequence[str]) -> list[str]:
-        """The checked overrides as Hydra takes them: with `++` where one adds an argument or a name that no file has."""
+        """The checked overrides as Hydra takes them: with `++` where one adds a key that no file has."""
         parsed = [OverridesParser.create().parse_override(text) for text in overrides]
         values = [o for o in parsed if self._is_plain(o)]
         if all(str(o.input_line).startswith("+") for o in values):
@@ -112,7 +112,8 @@ class Composer:
         base, _ = self._compose(others, run_mode=RunMode.RUN)
         if base is None:
             return list(overrides)
-        return [f"++{text}" if o in values and _adds(base, o) else text for text, o in zip(overrides, parsed, strict=True)]
+        new = [o for o in values if _adds(base, o)]
+        return [f"++{text}" if o in new else text for text, o in zip(overrides, parsed, strict=True)]
 
     def _points(self, points: list[list[str]]) -> list[Composed]:
         done: list[Composed] = []
@@ -123,7 +124,7 @@ class Composer:
             values = [o for o in parsed if not mistakes and self._is_plain(o)]
             others = [o for o in parsed if o not in values]
             key = tuple(str(o.input_line) for o in others)
-            if key not in bases:  # points that differ in values only share one composition, which costs a quarter second
+            if key not in bases:  # points that differ in values only share one composition: it costs a quarter second
                 config, more = self._compose(others, run_mode=RunMode.RUN)
                 mistakes += more
                 if config is not None:
@@ -196,10 +197,8 @@ class Composer:
         )
 
     def _compose(self, overrides: list[Override], *, run_mode: RunMode) -> tuple[DictConfig | None, list[Mistake]]:
-        lines = [
-            f"++{str(o.input_line).lstrip('+')}" if self._is_plain(o) and not o.is_sweep_override() else str(o.input_line)
-            for o in overrides
-        ]
+        plain = [o for o in overrides if self._is_plain(o) and not o.is_sweep_override()]
+        lines = [f"++{str(o.input_line).lstrip('+')}" if o in plain else str(o.input_line) for o in overrides]
         try:
             config = self._loader.load_configuration(CONFIG_NAME, lines, run_mode, from_shell=False)
         except YAMLError as error:

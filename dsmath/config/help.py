@@ -1,4 +1,4 @@
-"""`dsmath --help`: what one needs, and every option with the first line of its file; read from conf/ and experiments/ directly."""
+"""`dsmath --help`: what one needs, and every option with the first line of its file, read without Hydra."""
 
 from pathlib import Path
 
@@ -46,5 +46,5 @@ def first_comment(file: Path) -> str:
     """The first line that says what the file is for."""
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("# ") and not line.startswith("# @package"):
-            return line.removeprefix("# ").split(": `dsmath")[0]
+            return line.removeprefix("# ").split("`dsmath")[0].rstrip(" :")
     return ""

@@ -1,4 +1,4 @@
-"""`dsmath schema`: JSON Schemas of the experiment and of every group, so that an editor completes and checks the YAML."""
+"""`dsmath schema`: JSON Schemas of the experiment and of every group, for an editor that completes and checks YAML."""
 
 import json
 from dataclasses import is_dataclass
@@ -31,12 +31,13 @@ def write(arguments: list[str]) -> None:
             text = json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1)
             (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{folder}: cannot write there ({error.strerror}); name another with dsmath schema FOLDER") from None
+        why = f"cannot write there ({error.strerror})"
+        raise UserError(f"{folder}: {why}; name another with dsmath schema FOLDER") from None
     print(f"{len(schemas)} schemas in {folder}/; in a YAML file's first line:")
     print(f"# yaml-language-server: $schema={folder.absolute()}/experiment.json")
 
 
-def json_schema(kind: Any) -> dict[str, Any]:
+def json_schema(kind: Any) -> dict[str, Any]:  # noqa: PLR0911
     """The JSON Schema of a type of the schema. Interpolations (`${…}`) and holes (`???`) are allowed everywhere."""
     if get_origin(kind) is Annotated:
         base, bounds = get_args(kind)
@@ -69,4 +70,6 @@ def json_schema(kind: Any) -> dict[str, Any]:
 
 
 def _or_text(schema: dict[str, Any]) -> dict[str, Any]:
-    return schema if schema.get("type") == "string" else {"anyOf": [schema, {"type": "string", "pattern": r"^\$\{|^\?\?\?$"}]}
+    if schema.get("type") == "string":
+        return schema
+    return {"anyOf": [schema, {"type": "string", "pattern": r"^\$\{|^\?\?\?$"}]}

@@ -24,7 +24,7 @@ def origins(
 
 
 def _origin(key: str, overrides: Sequence[str], files: list[tuple[Path, str]]) -> str:
-    key = key.split("[")[0]
+    key = key.split("[", maxsplit=1)[0]
     groups = {path.name for folder in places.folders() for path in folder.iterdir() if path.is_dir()}
     for text in reversed(overrides):
         name = text.lstrip("+~").split("=")[0]
@@ -43,7 +43,7 @@ def _files(loader: ConfigLoader, config_name: str, overrides: Sequence[str]) -> 
     """The files of the defaults list in the order they are merged, with the package each is merged into."""
     groups = [o for o in overrides if "." not in o.split("=")[0].split("@")[0] and ("=" in o or o.startswith("~"))]
     try:
-        entries = loader.compute_defaults_list(config_name, groups, RunMode.RUN).defaults  # type: ignore[attr-defined]
+        entries = loader.compute_defaults_list(config_name, groups, RunMode.RUN).defaults
     except Exception:  # a mistake in the overrides themselves is already reported; this only adds where
         return []
     found = []

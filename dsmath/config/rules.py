@@ -127,8 +127,8 @@ def _schedules(e: Experiment) -> Iterator[tuple[str, str]]:
 
 
 def _optimisers(e: Experiment) -> Iterator[tuple[str, str]]:
-    optimisers = {"pretrain": e.pretrain.optim, "sft": e.sft.optim, "reward_model": e.reward_model.optim, "rl": e.rl.optim}
-    for stage, optim in optimisers.items():
+    for stage in ("pretrain", "sft", "reward_model", "rl"):
+        optim = getattr(e, stage).optim
         betas = optim.arguments.get("betas")
         if optim.target == "torch.optim.AdamW" and isinstance(betas, list) and len(betas) != 2:
             yield f"{stage}.optim.betas", f" = {betas}: expected two numbers, of the mean and of the square"

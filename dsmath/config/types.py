@@ -28,7 +28,7 @@ class Bounds:
 
     def __str__(self) -> str:
         signs = ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
-        return " and ".join(f"{sign} {limit if isinstance(limit, int) else format(limit, 'g')}" for sign, limit in signs if limit is not None)
+        return " and ".join(f"{sign} {limit}" for sign, limit in signs if limit is not None)
 
 
 NonNegativeInt = Annotated[int, Bounds(ge=0)]

@@ -20,7 +20,7 @@ def print_config(overrides: Sequence[str], *, node: str, resolve: bool, package:
     if node == "hydra":
         shown = OmegaConf.masked_copy(config, ["hydra"])
     elif node == "job":
-        shown = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        shown = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     else:
         shown = config
     try:
@@ -29,7 +29,8 @@ def print_config(overrides: Sequence[str], *, node: str, resolve: bool, package:
             if part is None:
                 raise UserError(f"--package {package}: the config has no such part")
             shown = OmegaConf.create({package: part})
-        shown._set_parent(config)
+        if shown is not config:
+            shown._set_parent(config)  # interpolations lead to all of it
         print(OmegaConf.to_yaml(shown, resolve=resolve), end="")
     except OmegaConfBaseException as error:
         what = f"--package {package}" if package and not resolve else "--resolve"

@@ -115,7 +115,13 @@ def arm(fault: str) -> None:
     elif moment == "before publishing":
         before(store.Store, "_publish", die, times=times)
     elif moment == "scratch gone, not yet renamed":
-        before(store.shutil, "rmtree", die, times=times)
+        original = store.shutil.rmtree
+
+        def last_act(path: Any) -> None:
+            original(path)
+            die()
+
+        store.shutil.rmtree = last_act
     elif moment == "NaN":
         poison(policy_optimisation, "grpo_loss", times)
         poison(__import__("dsmath.training.language_modelling", fromlist=["x"]), "token_log_probs", times)
@@ -191,7 +197,9 @@ def main() -> None:
     import dsmath.stages.rl
     import dsmath.stages.sft
     import dsmath.training.language_modelling
-    import dsmath.verbs.run  # noqa: F401
+    import dsmath.verbs.run
+    import matplotlib.figure  # noqa: F401
+    import wandb  # noqa: F401
     from transformers import LlamaForCausalLM  # noqa: F401
 
     dsmath.models.tokenizer._common_pieces()

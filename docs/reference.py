@@ -1,0 +1,104 @@
+"""Writes docs/configuration.md from the schema, conf/ and experiments/: `python docs/reference.py`. A test keeps it current."""
+
+import re
+from dataclasses import is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+
+from dsmath.config.components import SHIPPED
+from dsmath.config.compose import composer
+from dsmath.config.help import first_comment
+from dsmath.config.places import root
+from dsmath.config.schema import Experiment
+from dsmath.config.types import Component
+
+PAGE = Path(__file__).with_name("configuration.md")
+HEAD = """\
+# Every option
+
+Made from the schema and the comments in `conf/` by `python docs/reference.py`; do not edit. "Default" is what `dsmath` without arguments
+composes. Groups are chosen as `GROUP=OPTION`, values are changed as `KEY=VALUE`.
+"""
+COMMENT = re.compile(r"^(?P<indent> *)(?P<key>\w+):.*?\s#\s(?P<comment>.+)$")
+
+
+def page() -> str:
+    """The whole page."""
+    with composer() as compose:
+        config = compose.one([]).config
+    parts = [HEAD]
+    for name, kind in get_type_hints(Experiment, include_extras=True).items():
+        folder = root("conf") / name
+        parts.append(f"## {name}\n")
+        if is_dataclass(kind):
+            parts.append(f"{(kind.__doc__ or '').strip().splitlines()[0]}\n")
+        if folder.is_dir():
+            parts += [f"- `{name}={file.stem}`: {first_comment(file)}" for file in sorted(folder.glob("*.yaml"))]
+            parts.append("")
+        parts.append("| key | value | default | |\n|---|---|---|---|")
+        parts += [_row(*row, comments=_comments(folder)) for row in _rows(kind, name, config)]
+        parts.append("")
+    for name in ("experiment", "ablation"):
+        parts.append(f"## {name}\n")
+        files = sorted((root("experiments") / name).glob("*.yaml"))
+        parts += [f"- `{name}={file.stem}`: {first_comment(file)}" for file in files]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _rows(kind: Any, key: str, config: DictConfig) -> list[tuple[str, Any, Any]]:
+    if kind is Component or (get_origin(kind) is UnionType and Component in get_args(kind)):
+        node = OmegaConf.select(config, key)
+        rows: list[tuple[str, Any, Any]] = [(key, kind, node._target_ if node is not None else None)]
+        if node is not None and node._target_ in SHIPPED:
+            hints = get_type_hints(SHIPPED[node._target_], include_extras=True)
+            rows += [(f"{key}.{name}", hint, node._get_node(name)) for name, hint in hints.items()]
+        return rows
+    if is_dataclass(kind):
+        rows = []
+        for name, hint in get_type_hints(kind, include_extras=True).items():
+            rows += _rows(hint, f"{key}.{name}", config)
+        return rows
+    return [(key, kind, OmegaConf.select(config, key))]
+
+
+def _row(key: str, kind: Any, value: Any, *, comments: dict[str, str]) -> str:
+    shown = getattr(value, "_value", lambda: value)() if not isinstance(value, dict | list) else value
+    text = str(shown) if shown is not None else "null"
+    comment = comments.get(key.rpartition(".")[2], "")
+    return f"| `{key}` | {_kind(kind)} | `{text}` | {comment} |".replace("||", "| |")
+
+
+def _kind(kind: Any) -> str:
+    if get_origin(kind) is Annotated:
+        base, bounds = get_args(kind)
+        return f"{_kind(base)} {bounds}"
+    origin = get_origin(kind)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(kind))
+    if origin in (UnionType, Union):
+        return " or ".join(_kind(k) for k in get_args(kind))
+    if origin is list:
+        return f"list of: {_kind(get_args(kind)[0])}"
+    if origin is dict:
+        return "names with values"
+    names = {int: "whole number", float: "number", str: "text", bool: "true, false", NoneType: "null", Component: "component"}
+    return names[kind]
+
+
+def _comments(folder: Path) -> dict[str, str]:
+    """The comment behind each key, from the first file of the group that has one."""
+    found: dict[str, str] = {}
+    for file in sorted(folder.glob("*.yaml")) if folder.is_dir() else [root("conf") / "config.yaml"]:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if match := COMMENT.match(line):
+                found.setdefault(match["key"], match["comment"])
+    return found
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")

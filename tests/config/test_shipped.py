@@ -1,0 +1,134 @@
+"""Everything in conf/ and experiments/ composes, is checked, and plans the stages that it should."""
+
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+
+from dsmath.config import places
+from dsmath.config.compose import Composer
+from dsmath.config.help import first_comment, help_text
+from dsmath.config.schema import Experiment
+from dsmath.config.types import Component
+from dsmath.graph.chain import nodes
+
+FILES = [file for name in ("conf", "experiments") for file in sorted(places.root(name).glob("*/*.yaml"))]
+OPTIONS = [(file.parent.name, file.stem) for file in FILES if file.parent.name not in ("local", "hydra")]
+NEEDED = {  # what an option cannot do without
+    ("model", "hf"): ["model.policy.path=FOLDER"],
+    ("data", "gsm8k"): ["data.path=FOLDER"],
+    ("data", "math"): ["data.path=FOLDER"],
+    ("data", "hf_dataset"): ["data.path=FOLDER"],
+    ("experiment", "grpo_gsm8k_smollm2"): ["data.path=FOLDER"],
+    ("rl", "paper"): ["sampling=group_64", "model=hf", "model.policy.path=FOLDER"],
+    ("sft", "paper"): ["model=deepseek_math_7b"],
+    ("sampling", "group_64"): ["model=deepseek_math_7b", "rl.batch_size=64"],
+    ("sampling", "single"): ["model=deepseek_math_7b", "algorithm=ppo", "rl.batch_size=8"],
+    ("eval", "paper"): ["model=deepseek_math_7b"],
+    ("advantage", "gae"): ["algorithm=ppo"],
+    ("hardware", "h100x8_4n"): ["rl.batch_size=512", "sft.batch_size=32"],
+}
+PLANS = {
+    "smoke": ["sft", "eval@sft", "rl", "eval@rl"],
+    "grpo_gsm8k_smollm2": ["eval@model", "rl", "eval@rl"],
+    "base_1b3": ["corpus", "pretrain"],
+    "base_7b": ["corpus", "pretrain"],
+    "instruct_7b": ["corpus", "pretrain", "sft"],
+    "reward_7b": ["corpus", "pretrain", "reward_model"],
+    "grpo_7b": ["corpus", "pretrain", "sft", "reward_model", "rl"],
+    "ppo_7b": ["corpus", "pretrain", "sft", "reward_model", "rl"],
+}
+ABLATIONS = {
+    "aggregation": {f"algorithm.aggregation={a} seed={s}" for a in ("sequence_mean", "token_mean") for s in range(3)},
+    "group_size": {f"sampling.group_size={g} seed={s}" for g in (4, 8, 16) for s in range(3)},
+    "kl_coefficient": {f"kl.coef={c} seed={s}" for c in ("0.0", "0.01", "0.04", "0.16") for s in range(3)},
+    "seed": {f"seed={s}" for s in range(3)},
+}
+
+
+def name_of(option: tuple[str, str]) -> str:
+    return "=".join(option)
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] != "ablation"], ids=name_of)
+def test_an_option_composes_and_is_checked(compose: Composer, option: tuple[str, str]) -> None:
+    group, name = option
+    choice = f"{group}={name}" if group not in ("optim", "schedule") else f"{group}@sft.{group}={name}"
+    lr = ["++sft.optim.lr=0.001"] if group == "optim" else []
+    composed = compose.one([choice, *lr, *NEEDED.get(option, [])])
+    section = getattr(composed.experiment, group, None)
+    if hasattr(section, "name"):
+        assert section.name == name
+
+
+def test_every_experiment_and_ablation_is_expected_here() -> None:
+    found = {group: {name for g, name in OPTIONS if g == group} for group in ("experiment", "ablation")}
+    assert found == {"experiment": set(PLANS), "ablation": set(ABLATIONS)}
+
+
+@pytest.mark.parametrize("experiment", PLANS)
+def test_an_experiment_plans_exactly_its_stages(compose: Composer, experiment: str, tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text('{"question": "1 + 1?", "answer": "#### 2"}\n', encoding="utf-8")
+    data = [f"data.path={tmp_path}"] if experiment == "grpo_gsm8k_smollm2" else []
+    labels = [node.label for node in nodes(compose.one([f"experiment={experiment}", *data]).experiment)]
+    assert sorted(labels) == sorted(PLANS[experiment])
+    assert all(
+        labels.index(up.label) < labels.index(node.label)
+        for node in nodes(compose.one([f"experiment={experiment}", *data]).experiment)
+        for up in node.upstreams
+    )
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_an_ablation_checks_every_point_of_its_grid(compose: Composer, ablation: str) -> None:
+    points = compose.sweep([f"ablation={ablation}"])
+    assert {" ".join(p.overrides).removesuffix(f" ablation={ablation}") for p in points} == ABLATIONS[ablation]
+    assert len(points) == len(ABLATIONS[ablation])
+    assert {p.experiment.name for p in points} == {ablation}
+
+
+def test_the_points_of_an_ablation_are_what_each_composes_to_alone(compose: Composer) -> None:
+    """Points share one composition; composing each from scratch is the independent way."""
+    for point in compose.sweep(["kl=loss_k3", "kl.coef=0.0,0.16"]):
+        assert compose.one(point.overrides).experiment == point.experiment
+
+
+def test_config_and_schema_have_the_same_keys(compose: Composer) -> None:
+    assert {str(key) for key in compose.one([]).config} - {"hydra"} == set(get_type_hints(Experiment))
+
+
+def test_schema_and_components_hold_no_values() -> None:
+    """Every value has one home, in conf/ or experiments/."""
+    from dataclasses import MISSING, fields
+
+    from dsmath.config.components import SHIPPED
+
+    def sections(kind: Any) -> list[Any]:
+        inner = [k for k in get_type_hints(kind).values() if is_dataclass(k) and k is not Component]
+        return [kind, *(s for k in inner for s in sections(k))]
+
+    for kind in [*sections(Experiment), *SHIPPED.values()]:
+        for field in fields(kind):
+            assert field.default is MISSING, f"{kind.__name__}.{field.name} has a value"
+            assert field.default_factory is MISSING, f"{kind.__name__}.{field.name} has a value"
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_a_file_says_what_it_is_for_and_no_line_twice(file: Path) -> None:
+    assert first_comment(file)
+    text = file.read_text(encoding="utf-8")
+    assert isinstance(yaml.safe_load(text), dict)
+    node = yaml.compose(text)
+    assert isinstance(node, yaml.MappingNode)
+    names = [key.value for key, _ in node.value]
+    assert len(names) == len(set(names))
+
+
+def test_help_names_every_group_and_option() -> None:
+    lines = help_text().splitlines()
+    for group, name in OPTIONS:
+        start = lines.index(f"  {group}=")
+        assert any(line.split()[:1] == [name] for line in lines[start + 1 :]), f"{group}={name}"

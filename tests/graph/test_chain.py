@@ -1,0 +1,152 @@
+"""What a person changes decides which stages are built again, and nothing else does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dsmath.config.compose import Composer, composer
+from dsmath.errors import UserError
+from dsmath.graph.chain import nodes, require_available, view
+from dsmath.graph.stages import STAGES
+
+EVERYTHING = {"sft", "rl", "eval@sft", "eval@rl"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> Iterator[Composer]:
+    with composer() as made:
+        yield made
+
+
+def fingerprints(compose: Composer, *overrides: str) -> dict[str, str]:
+    return {node.label: node.fingerprint for node in nodes(compose.one(overrides).experiment)}
+
+
+def rebuilt(compose: Composer, change: list[str], base: list[str]) -> set[str]:
+    before, after = fingerprints(compose, *base), fingerprints(compose, *base, *change)
+    assert before.keys() == after.keys()
+    return {label for label in before if before[label] != after[label]}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("kl.coef=0.1", {"rl", "eval@rl"}),
+        ("sampling.group_size=4", {"rl", "eval@rl"}),
+        ("algorithm.clip_high=0.3", {"rl", "eval@rl"}),
+        ("reward.function.format=0.1", {"rl", "eval@rl"}),
+        ("sft.steps=7", EVERYTHING),
+        ("seed=1", EVERYTHING),
+        ("model.policy.layers=2", EVERYTHING),
+        ("hardware.precision=bf16-true", EVERYTHING),
+        ("eval.size=5", {"eval@sft", "eval@rl"}),
+        ("hardware.devices=2", set()),
+        ("hardware.threads=1", set()),
+        ("trainer.log_every=7", set()),
+        ("trainer.checkpoint_every=7", set()),
+        ("trainer.callbacks.sample_table.rows=1", set()),
+        ("paths.store=elsewhere", set()),
+        ("paths.runs=elsewhere", set()),
+        ("logger=none", set()),
+        ("name=other", set()),
+        ("round=2", set()),  # nothing here grows from the corpus
+        ("pretrain.tokens=5", set()),
+        ("reward_model.steps=5", set()),
+    ],
+)
+def test_a_change_rebuilds_exactly_what_depends_on_it(compose: Composer, change: str, expected: set[str]) -> None:
+    assert rebuilt(compose, [change], []) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("round=2", {"corpus", "pretrain", "sft", "reward_model", "rl"}),
+        ("pretrain.tokens=5", {"pretrain", "sft", "reward_model", "rl"}),
+        ("reward_model.steps=5", {"reward_model", "rl"}),
+        ("eval.size=5", set()),
+    ],
+)
+def test_a_chain_that_grows_from_the_corpus_depends_on_it(compose: Composer, change: str, expected: set[str]) -> None:
+    assert rebuilt(compose, [change], ["experiment=grpo_7b"]) == expected
+
+
+@pytest.mark.parametrize("file", ["train.jsonl", "test.jsonl"])
+def test_the_content_of_a_data_file_counts_and_its_place_does_not(compose: Composer, file: str, tmp_path: Path) -> None:
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        for name in ("train.jsonl", "test.jsonl"):
+            (tmp_path / folder / name).write_text('{"question": "1 + 1?", "answer": "#### 2"}\n', encoding="utf-8")
+    overrides = ["data=gsm8k", f"data.path={tmp_path}/here"]
+    before = fingerprints(compose, *overrides)
+    (tmp_path / "here" / file).write_text('{"question": "1 + 2?", "answer": "#### 3"}\n', encoding="utf-8")
+    after = fingerprints(compose, *overrides)
+    assert {label for label in before if before[label] != after[label]} == EVERYTHING
+
+
+def test_a_missing_data_file_is_named(compose: Composer, tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("{}\n", encoding="utf-8")
+    with pytest.raises(UserError) as raised:
+        fingerprints(compose, "data=gsm8k", f"data.path={tmp_path}")
+    assert str(raised.value) == f"{tmp_path}/test.jsonl: no such file (the folder has train.jsonl)"
+
+
+def test_the_weights_in_a_models_folder_count_also_below_the_home_folder(
+    compose: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(b"1")
+    overrides = ["model=hf", "model.policy.path='~/model'"]
+    before = fingerprints(compose, *overrides)
+    (tmp_path / "model" / "weights").write_bytes(b"2")
+    assert fingerprints(compose, *overrides) != before
+
+
+def test_a_local_folder_read_as_a_hub_data_set_counts_by_its_content(compose: Composer, tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_bytes(b"1")
+    overrides = ["data=hf_dataset", f"data.path={tmp_path}"]
+    before = fingerprints(compose, *overrides)
+    (tmp_path / "train.parquet").write_bytes(b"2")
+    assert fingerprints(compose, *overrides) != before
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stage: str) -> None:
+    e = compose.one([]).experiment
+    seen = view(e, STAGES[stage])
+    declared = {path.split(".")[0] for path in (*STAGES[stage].reads, *STAGES[stage].uses)}
+    assert seen.hardware is e.hardware
+    for section in {"kl", "sft", "rl", "eval", "corpus", "logger", "sampling"} - declared:
+        with pytest.raises(AttributeError, match=f"stage {stage} reads {section}.anything without declaring it"):
+            _ = getattr(seen, section).anything
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["stage=corpus"],
+            "this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
+            "stages that run today: sft, rl, eval",
+        ),
+        (
+            ["experiment=instruct_7b"],
+            "this version of dsmath cannot run corpus, pretrain yet: `dsmath plan` shows the whole chain; "
+            "stages that run today: sft, rl, eval",
+        ),
+        (["algorithm=ppo"], "this version of dsmath can plan algorithm=ppo but not run it yet; algorithm=grpo runs"),
+        (["kl=reward_k1"], "this version of dsmath can plan kl.placement=reward but not run it yet; algorithm=grpo runs"),
+    ],
+)
+def test_what_this_version_cannot_run_is_told(compose: Composer, overrides: list[str], message: str) -> None:
+    e = compose.one(overrides).experiment
+    with pytest.raises(UserError) as raised:
+        require_available(nodes(e), e)
+    assert str(raised.value) == message
+
+
+def test_the_default_experiment_can_run(compose: Composer) -> None:
+    e = compose.one([]).experiment
+    require_available(nodes(e), e)

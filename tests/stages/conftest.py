@@ -1,0 +1,125 @@
+"""A process that forks a fresh dsmath for every command, and the experiment that these tests run."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = (
+    "experiment=smoke",
+    "stage=rl",
+    "model.policy.hidden_size=16",
+    "model.policy.intermediate_size=32",
+    "model.policy.layers=1",
+    "model.policy.heads=2",
+    "sft.steps=5",
+    "sft.batch_size=4",
+    "sft.micro_batch_size=3",
+    "sft.validate_every=2",
+    "sft.validation_size=4",
+    "rl.steps=3",
+    "rl.batch_size=8",
+    "rl.micro_batch_size=5",
+    "rl.validation_size=4",
+    "algorithm.updates_per_exploration=2",
+    "sampling.max_new_tokens=6",
+    "data.problems.train_size=500",
+    "trainer.callbacks.sample_table.every=1",
+    "trainer.checkpoint_every=3",
+    "trainer.progress=false",
+)
+CLOCKS = {"tokens_per_second", "peak_memory_mb", "seconds_rollout", "seconds_update"}
+
+
+@dataclass
+class Done:
+    """How a command ended: its exit code, negative for the signal that killed it, and what it wrote."""
+
+    code: int
+    seconds: float
+    out: str
+    err: str
+    folder: Path
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def run_folder(self) -> Path:
+        return sorted((self.folder / "outputs" / "smoke").iterdir())[-1]
+
+
+Dsmath = Callable[..., Done]
+
+
+@pytest.fixture(scope="session")
+def dsmath() -> Iterator[Dsmath]:
+    """Runs `dsmath OVERRIDES` of the small experiment in a folder."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("fork_server.py"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment | {"OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stdout.readline() == "ready\n"
+
+    def run(folder: Path, *overrides: str, logger: str = "none", **order: Any) -> Done:
+        argv = [*SMALL, f"logger={logger}", *overrides]
+        print(json.dumps({"argv": argv, "folder": str(folder), **order}), file=process.stdin, flush=True)
+        answer = json.loads(process.stdout.readline())
+        return Done(**answer, out=(folder / "out").read_text(), err=(folder / "err").read_text(), folder=folder)
+
+    yield run
+    process.stdin.close()
+    process.wait()
+
+
+def published(store: Path, stage: str) -> Path:
+    """The folder of a stage's only entry."""
+    (record,) = (r for r in store.glob(f"{stage}/*/entry.json") if "." not in r.parent.name)
+    return record.parent
+
+
+def outcome(store: Path) -> dict[str, Any]:
+    """All that must not depend on how often a run was killed."""
+    found: dict[str, Any] = {}
+    for stage in ("sft", "rl"):
+        entry = published(store, stage)
+        with (entry / "metrics.csv").open(newline="") as file:
+            rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in csv.DictReader(file)]
+        record = json.loads((entry / "entry.json").read_text())
+        samples = entry / "samples.jsonl"
+        found |= {
+            f"{stage} weights": (entry / "model" / "model.safetensors").read_bytes(),
+            f"{stage} metrics": rows,
+            f"{stage} samples": samples.read_text() if samples.exists() else None,
+            f"{stage} summary": record["summary"],
+            f"{stage} files": sorted(record["files"]),
+        }
+    return found
+
+
+@pytest.fixture(scope="session")
+def undisturbed(dsmath: Dsmath, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The outcome of a run that nobody disturbed, with the seconds it took."""
+    done = dsmath(tmp_path_factory.mktemp("undisturbed"))
+    assert (done.code, done.err.count("\n")) == (0, 2), done.err
+    return {"seconds": done.seconds, **outcome(done.store)}
+
+
+def assert_as_undisturbed(store: Path, undisturbed: dict[str, Any]) -> None:
+    found = outcome(store)
+    for name, value in found.items():
+        assert value == undisturbed[name], name

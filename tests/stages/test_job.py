@@ -1,0 +1,123 @@
+"""A whole job: what it leaves, what it says, what it does about damage and mistakes, and what W&B knows of it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Dsmath, published
+
+sys.path.append(str(Path(__file__).parents[1] / "tracking"))
+from wandb_file import read_run, read_runs  # noqa: E402
+
+EVALUATION = ("stage=eval", "eval.size=6", "eval.samples=2", "eval.max_new_tokens=6")
+KEY, SECRET = "0123456789abcdef0123456789abcdef01234567", "a-value-that-nobody-may-read"
+
+
+def test_a_whole_job_is_one_wandb_run_and_leaves_no_secret(dsmath: Dsmath, tmp_path: Path) -> None:
+    done = dsmath(
+        tmp_path, *EVALUATION, logger="wandb",
+        environment={"WANDB_API_KEY": KEY, "HF_TOKEN": SECRET, "MY_PASSWORD": SECRET},
+    )  # fmt: skip
+    assert done.code == 0
+    labels = ["sft", "rl", "eval@sft", "eval@rl"]
+    assert sorted(line.split(":")[0] for line in done.err.splitlines()) == sorted(labels), "nothing else on stderr"
+    folder = done.run_folder
+    results = json.loads((folder / "results.json").read_text())
+    assert sorted(results) == sorted(labels)
+    assert (folder / "learning.png").read_bytes()[:4] == b"\x89PNG"
+    assert {"stage", "step", "loss"} <= set((folder / "metrics.csv").read_text().splitlines()[0].split(","))
+
+    run = read_run(folder)
+    assert (run.exit_code, run.project, run.group, run.name, run.job_type) == (0, "dsmath", "smoke", "smoke-seed0", "eval")
+    assert (run.steps("sft"), run.steps("rl")) == ([1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6])
+    assert run.steps("eval/sft") == run.steps("eval/rl") == [0]
+    assert run.metrics["rl/*"] == "rl/step"
+    assert run.config["sampling"]["group_size"] == 4
+    assert not [key for key in run.config if "." in key]
+    flat = json.dumps(run.summary)
+    assert str(results["eval@rl"]["greedy"]) in flat
+    assert any(name.startswith("eval/rl") for name in run.summary)
+    tables = [row for row in run.history if any(key.startswith("rl/samples") for key in row)]
+    assert len(tables) == 3
+
+    for file in [*folder.rglob("*"), *(tmp_path / "store").rglob("*")]:
+        if file.is_file():
+            content = file.read_bytes()
+            assert KEY.encode() not in content, file
+            assert SECRET.encode() not in content, file
+
+
+def test_a_killed_job_goes_on_with_its_wandb_run_and_another_job_does_not(dsmath: Dsmath, tmp_path: Path) -> None:
+    killed = dsmath(tmp_path, fault="before the optimizer's step:5", logger="wandb")
+    first = read_run(killed.run_folder)
+    other = dsmath(tmp_path, "rl.optim.lr=1e-5", fault="before the optimizer's step:2", logger="wandb")
+    assert read_run(other.run_folder).id != first.id, "goes on with the same SFT, but is another experiment"
+    done = dsmath(tmp_path, logger="wandb")
+    assert read_run(done.run_folder).id == first.id
+    again = dsmath(tmp_path, logger="wandb")
+    assert read_run(again.run_folder).id != first.id, "nothing to go on with"
+    assert first.exit_code is None
+    assert sorted(first.steps("sft")) == [1, 2, 3, 4]
+
+
+def test_wandb_can_be_disabled_and_is_not_imported_for_other_loggers(dsmath: Dsmath, tmp_path: Path) -> None:
+    disabled = dsmath(tmp_path / "disabled", logger="wandb", environment={"WANDB_MODE": "disabled"})
+    assert disabled.code == 0
+    assert read_runs(disabled.run_folder) == []
+
+
+@pytest.mark.parametrize("logger", ["csv", "none"])
+def test_other_loggers_write_no_wandb_files(dsmath: Dsmath, tmp_path: Path, logger: str) -> None:
+    done = dsmath(tmp_path, "stage=sft", logger=logger)
+    assert done.code == 0
+    assert done.err.count("\n") == 1
+    assert not (done.run_folder / "wandb").exists()
+    assert not (done.store / "wandb").exists()
+    assert (done.run_folder / "metrics.csv").exists() == (logger == "csv")
+
+
+def test_two_points_of_a_sweep_are_two_runs(dsmath: Dsmath, tmp_path: Path) -> None:
+    done = dsmath(tmp_path, "kl.coef=0.04,0", logger="wandb")
+    assert done.code == 0, done.err
+    runs = read_runs(tmp_path / "multirun")
+    assert len({run.id for run in runs}) == 2
+    assert [run.exit_code for run in runs] == [0, 0]
+    assert [run.config["kl"]["coef"] for run in runs] == [0.04, 0.0]
+    assert ["kl" in "".join(row) for run in runs for row in run.history if "rl/ratio_max" in row][:1] == [True]
+    assert runs[0].steps("sft") == [1, 2, 3, 4, 5]
+    assert runs[1].steps("sft") == [], "the second point found it"
+
+
+def test_a_damaged_entry_is_built_again_and_what_grew_from_it_is_found(dsmath: Dsmath, tmp_path: Path) -> None:
+    assert dsmath(tmp_path).code == 0
+    model = published(tmp_path / "store", "sft") / "model" / "model.safetensors"
+    good = model.read_bytes()
+    model.write_bytes(good[:-9] + bytes([good[-9] ^ 1]) + good[-8:])
+    done = dsmath(tmp_path)
+    assert done.code == 0
+    warning, sft, rl = done.err.splitlines()
+    assert "model.safetensors has changed since it was published: moved to" in warning
+    assert sft.startswith("sft: building")
+    assert rl.startswith("rl: found")
+    assert model.read_bytes() == good
+    assert len(list((tmp_path / "store" / "sft").glob("*.damaged-1"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["sampling.max_new_tokens=188"], r"problem .*: its prompt has .* model.context_length = 192"),
+        (["data.problems.train_size=1"], "rl.batch_size = 8 asks 2 questions an exploration, and there are only 1"),
+        (["sft.sequence_length=12"], r"question and solution have .* more than sft.sequence_length = 12"),
+    ],
+)
+def test_what_cannot_fit_is_said_without_a_traceback(
+    dsmath: Dsmath, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    import re
+
+    done = dsmath(tmp_path, *overrides)
+    assert done.code == 2
+    assert re.search(message, done.err), done.err
+    assert "Traceback" not in done.err
