@@ -22,6 +22,7 @@ from dsmath.tracking.report import write_report
 from dsmath.tracking.tracker import Tracker
 from dsmath.tracking.wandb_run import WandbRun
 
+
 def run_job(e: Experiment, config: DictConfig, folder: Path, overrides: list[str]) -> float | None:
     """Build everything that the experiment asks for; the greedy accuracy of the last model evaluated is returned.
 
@@ -60,7 +61,7 @@ def _settle(e: Experiment) -> None:
 
 @contextmanager
 def _wandb(e: Experiment, folder: Path) -> Iterator[WandbRun | None]:
-    """The job's W&B run, if it has one: opened, or gone on with, and finished with the exit code of how the job ended."""
+    """The job's W&B run, if it has one: opened or gone on with, and finished with the job's exit code."""
     if e.logger.run is None:
         yield None
         return

@@ -89,7 +89,7 @@ def _repeated(config: DictConfig, key: str) -> Iterator[str]:
     for i, part in enumerate(parts):
         if not isinstance(node, DictConfig):
             return
-        node = node._get_node(part.split("[")[0])
+        node = node._get_node(part.split("[")[0], validate_access=False)
         if isinstance(node, Node) and node._is_interpolation():
             text = str(node._value())
             if text.startswith("${") and text.endswith("}"):

@@ -1,7 +1,7 @@
 """Lightning data modules: packed solutions for fine-tuning, prompts for reinforcement learning.
 
-Both know their place in the data from one number that travels in the checkpoint, so that a resumed run sees what an undisturbed
-one would have seen. Each rank takes its rows of the same global batch.
+Both know their place in the data from one number that travels in the checkpoint, so that a resumed run sees what an
+undisturbed one would have seen. Each rank takes its rows of the same global batch.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ class _Stream(IterableDataset[Any]):
 
 
 class _PositionedData(L.LightningDataModule):
-    """A data module whose state is one position; the training module calls `done` after each batch."""
+    """A data module whose state is one position, which the training module moves on after each batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -202,8 +202,8 @@ def fitting_prompt(policy: Policy, problem: Problem, prompt: dict[str, str], max
     tokens = render_prompt(policy.tokenizer, problem.question, **prompt)  # type: ignore[arg-type]
     if len(tokens) + max_new_tokens > policy.context_length:
         raise UserError(
-            f"problem {problem.id}: its prompt has {len(tokens)} tokens and the answer may have {max_new_tokens}, together "
-            f"more than model.context_length = {policy.context_length}; raise that, or lower max_new_tokens"
+            f"problem {problem.id}: its prompt has {len(tokens)} tokens and the answer may have {max_new_tokens}, "
+            f"together more than model.context_length = {policy.context_length}; raise that, or lower max_new_tokens"
         )
     return tokens
 

@@ -32,8 +32,10 @@ class PackedBatch:
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "PackedBatch":
         """The batch on a device; Lightning calls it."""
-        tensors = (t.to(device, non_blocking=non_blocking) for t in (self.tokens, self.positions, self.learned))
-        return PackedBatch(*tensors, self.ids, self.after)
+        tokens, positions, learned = (
+            t.to(device, non_blocking=non_blocking) for t in (self.tokens, self.positions, self.learned)
+        )
+        return PackedBatch(tokens, positions, learned, self.ids, self.after)
 
     def rows(self, start: int, stop: int) -> "PackedBatch":
         """Some rows; `ids` and `after` stay those of the whole batch."""

@@ -55,8 +55,11 @@ STAGES = {
         Stage(
             name="eval",
             version=1,
-            reads=("seed", "model", "eval", "hardware.precision"),
-            uses=_USES,
+            reads=(
+                *("seed", "model", "eval.size", "eval.samples", "eval.temperature", "eval.max_new_tokens"),
+                *("eval.confidence", "eval.problems", "hardware.precision"),
+            ),
+            uses=(*_USES, "eval.of", "eval.batch_rows"),
             run="dsmath.stages.evaluate:run",
         ),
     )

@@ -40,7 +40,7 @@ class Experience:
 
     def rows(self, start: int, stop: int) -> Self:
         """Some rows, without the padding that only the others needed."""
-        part = {
+        part: dict[str, Any] = {
             f.name: value[start:stop] if isinstance(value := getattr(self, f.name), Tensor | tuple) else value
             for f in fields(self)
         }
@@ -56,7 +56,9 @@ class Experience:
 
     def to(self, device: torch.device) -> Self:
         """The same on a device."""
-        tensors = {f.name: v.to(device) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+        tensors: dict[str, Any] = {
+            f.name: v.to(device) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)
+        }
         return replace(self, **tensors)
 
     def state_dict(self) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def print_table(evaluations: dict[str, dict[str, Any]]) -> None:
         )
     if len(evaluations) > 1:
         last = list(evaluations.values())[-1]
-        gains = [f"{100 * (last[name] - first[name]):+.1f}" for name in ("greedy", f"maj@{k}", f"mean@{k}", f"pass@{k}")]
+        gains = [
+            f"{100 * (last[name] - first[name]):+.1f}" for name in ("greedy", f"maj@{k}", f"mean@{k}", f"pass@{k}")
+        ]
         table.add_row("gain, points", *gains, style="bold")
     Console().print(table)
 
@@ -62,7 +64,7 @@ def _with_interval(numbers: dict[str, Any], name: str) -> str:
 
 
 def draw(path: Path, tables: dict[str, list[dict[str, str]]], evaluations: dict[str, dict[str, Any]]) -> bool:
-    """Loss of SFT, reward of RL, and accuracies over RL with the held-out ones at both ends; False without any of these."""
+    """Loss of SFT, reward of RL, and accuracies over RL with the held-out ones at both ends; False without training."""
     sft, rl = _series(tables.get("sft", [])), _series(tables.get("rl", []))
     if not sft and not rl:
         return False
@@ -92,8 +94,9 @@ def draw(path: Path, tables: dict[str, list[dict[str, str]]], evaluations: dict[
             numbers = evaluations[model]
             low, high = numbers["greedy_interval"]
             middle = numbers["greedy"]
+            below, above = max(middle - low, 0.0), max(high - middle, 0.0)  # rounding may put an end beside its middle
             axes[2].errorbar(
-                [at], [middle], [[max(middle - low, 0.0)], [max(high - middle, 0.0)]], fmt="D", color="black", capsize=4,
+                [at], [middle], [[below], [above]], fmt="D", color="black", capsize=4,
                 label="greedy, held-out problems" if at == 0 else None,
             )  # fmt: skip
     axes[2].set_ylim(0, 1)
@@ -103,7 +106,9 @@ def draw(path: Path, tables: dict[str, list[dict[str, str]]], evaluations: dict[
     return True
 
 
-def _plot(axis: Any, series: dict[str, tuple[list[int], list[float]]], names: dict[str, str], title: str, x: str) -> None:
+def _plot(
+    axis: Any, series: dict[str, tuple[list[int], list[float]]], names: dict[str, str], title: str, x: str
+) -> None:
     axis.set_title(title)
     axis.set_xlabel(x)
     axis.grid(alpha=0.3)

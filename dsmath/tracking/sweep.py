@@ -34,7 +34,10 @@ def _number(path: Path) -> tuple[int, str]:
 def _row(path: Path) -> dict[str, str]:
     """What was varied and what came out of one run."""
     varied = dict(text.split("=", 1) for text in json.loads(path.read_text(encoding="utf-8"))["overrides"])
-    row = {"point": path.parent.name, **{k.lstrip("+"): v for k, v in varied.items() if k not in ("experiment", "ablation")}}
+    row = {
+        "point": path.parent.name,
+        **{k.lstrip("+"): v for k, v in varied.items() if k not in ("experiment", "ablation")},
+    }
     results = path.parent / "results.json"
     if not results.exists():
         return row | {"state": "failed"}

@@ -3,14 +3,13 @@
 import csv
 import json
 import math
-import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from lightning.pytorch.loggers.logger import Logger, rank_zero_experiment
+from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 METRICS = "metrics.csv"
@@ -58,7 +57,6 @@ class StageLogger(Logger):
         return ""
 
     @property
-    @rank_zero_experiment
     def experiment(self) -> Any:
         return self._run
 
@@ -90,9 +88,9 @@ class StageLogger(Logger):
         """Drop what a killed process logged beyond the state that training resumes from."""
         self._table.forget_after(step)
         if self._samples.exists():
-            lines = self._samples.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-            _replace(self._samples, "".join(kept))
+            # not splitlines: a model's text may hold U+2028 and its like; the last piece is empty, or was cut
+            lines = self._samples.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+            _replace(self._samples, "".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= step))
 
 
 class MetricsTable:
@@ -148,4 +146,4 @@ def _text(value: float) -> str:
 def _replace(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".writing")
     beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    beside.replace(path)

@@ -39,7 +39,7 @@ class SaveState(L.Callback):
             interrupt.stop_if_requested()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """A loss that is not finite leaves the state of before its step to look at; another error may be half-way through one."""
+        """A loss that is not finite leaves the state of before its step; another error may be half-way through one."""
         if isinstance(exception, NonFiniteError) and trainer.world_size == 1 and not self._path.exists():
             self.save(trainer)
 
@@ -55,7 +55,7 @@ class SaveState(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The generators that libraries may draw from; dsmath's own are derived anew at each step."""
-        numpy_state = np.random.get_state(legacy=True)
+        numpy_state: Any = np.random.get_state(legacy=True)
         return {
             "python": random.getstate(),
             "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),

@@ -1,4 +1,4 @@
-"""What every training module of dsmath shares: one optimizer step over micro-batches, guarded against non-finite numbers."""
+"""What every training module shares: one optimizer step over micro-batches, guarded against non-finite numbers."""
 
 import math
 import resource
@@ -51,7 +51,7 @@ class TrainingModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The configured optimizer, with weight decay on matrices alone, and its schedule."""
         trained = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in trained if p.ndim >= 2]},
             {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
         ]

@@ -40,8 +40,8 @@ class Sample:
 class PolicyOptimisation(TrainingModule):
     """GRPO with outcome supervision (§4.1.2), and whatever its pieces are set to.
 
-    `judge` gives a result for each problem and completion. The reference is the policy as it was at the start (frozen); without a
-    penalty there is none.
+    `judge` gives a result for each problem and completion. The reference is the policy as it was at the start (frozen);
+    without a penalty there is none.
     """
 
     stage = "rl"
@@ -184,9 +184,7 @@ class PolicyOptimisation(TrainingModule):
             seen.add(log_probs.detach(), entropy.detach(), part, metrics, width)
             yield loss
 
-    def _sample(
-        self, prompts: Sequence[Sequence[int]], *, samples: int, temperature: float, seed: int
-    ) -> Rollout:
+    def _sample(self, prompts: Sequence[Sequence[int]], *, samples: int, temperature: float, seed: int) -> Rollout:
         tokenizer = self.policy.tokenizer
         return generate(
             self.model,

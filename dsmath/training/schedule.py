@@ -8,8 +8,8 @@ from dsmath.config.schema import Schedule
 def factor(schedule: Schedule, step: int, steps: int) -> float:
     """What the peak learning rate is multiplied with at `step` (from 0) of `steps`.
 
-    Linear warm-up over `warmup_steps`, then: constant; half a cosine down to `final_factor`; or the factor of the last milestone
-    passed, milestones being shares of all steps (§2.2: 0.316 from 80 %, 0.1 from 90 %).
+    Linear warm-up over `warmup_steps`, then: constant; half a cosine down to `final_factor` at `steps`; or the factor
+    of the last milestone passed, milestones being shares of all steps (§2.2: 0.316 from 80 %, 0.1 from 90 %).
     """
     if step < schedule.warmup_steps:
         return (step + 1) / schedule.warmup_steps

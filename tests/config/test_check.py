@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from dsmath.config.check import ConfigError, check, examine
+from dsmath.config.check import ConfigError, check, examine, plain
 from dsmath.config.components import SHIPPED
 from dsmath.config.compose import Composer
 from dsmath.config.schema import Experiment
@@ -23,11 +23,9 @@ MAX_EXAMPLES = 40
 @pytest.fixture(scope="session")
 def values(compose: Composer) -> dict[str, Any]:
     """The shipped default experiment, interpolations resolved: plain values that a test may change."""
-    config = compose.one([]).config
-    del (config := deepcopy(config))["hydra"]
-    found = OmegaConf.to_container(config, resolve=True)
+    found = plain(compose.one([]).config)
     assert isinstance(found, dict)
-    return found
+    return {name: value for name, value in found.items() if name != "hydra"}
 
 
 def keys(node: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -70,7 +68,9 @@ def mistakes(values: dict[str, Any]) -> dict[str, str]:
 
 @settings(max_examples=MAX_EXAMPLES, deadline=None)
 @given(st.data())
-def test_a_letter_too_few_or_twice_in_any_key_is_named_with_the_right_key(values: dict[str, Any], data: st.DataObject) -> None:
+def test_a_letter_too_few_or_twice_in_any_key_is_named_with_the_right_key(
+    values: dict[str, Any], data: st.DataObject
+) -> None:
     path = data.draw(st.sampled_from([p for p in keys(values) if len(p[-1]) > 3]))
     *parents, name = path
     i = data.draw(st.integers(0, len(name) - 1))
@@ -114,7 +114,9 @@ def test_a_value_of_another_type_is_reported_at_any_bounded_leaf(values: dict[st
 @settings(max_examples=MAX_EXAMPLES, deadline=None)
 @given(st.data())
 def test_all_of_several_mistakes_are_reported(values: dict[str, Any], data: st.DataObject) -> None:
-    leaves = data.draw(st.lists(st.sampled_from(list(bounded(Experiment, values))), min_size=2, max_size=8, unique_by=lambda x: x[0]))
+    leaves = data.draw(
+        st.lists(st.sampled_from(list(bounded(Experiment, values))), min_size=2, max_size=8, unique_by=lambda x: x[0])
+    )
     found = mistakes(changed(values, *((path, path[-1], "wrong") for path, _, _ in leaves)))
     assert set(found) == {".".join(path) for path, _, _ in leaves}
 

@@ -21,7 +21,11 @@ WHOLE = [
 
 def targets(node: Any) -> set[str]:
     if isinstance(node, dict):
-        return {node["_target_"]} & {node.get("_target_")} if "_target_" in node else set().union(*map(targets, node.values()))
+        return (
+            {node["_target_"]} & {node.get("_target_")}
+            if "_target_" in node
+            else set().union(*map(targets, node.values()))
+        )
     return set()
 
 

@@ -20,7 +20,12 @@ POLICY = Policy(None, TOKENIZER, 64)  # type: ignore[arg-type]
 class Listed:
     def __init__(self, train: int, validation: int = 3, *, words: int = 3) -> None:
         def problem(split: str, i: int) -> Problem:
-            return Problem(f"{split}-{i}", f"What is {i}?" + " more" * (i % words), f"{i} it is. " * (i % 3) + f"\\boxed{{{i}}}", f"{i}")
+            return Problem(
+                f"{split}-{i}",
+                f"What is {i}?" + " more" * (i % words),
+                f"{i} it is. " * (i % 3) + f"\\boxed{{{i}}}",
+                f"{i}",
+            )
 
         self._splits = {
             "train": [problem("train", i) for i in range(train)],

@@ -30,7 +30,9 @@ def test_a_packed_document_gets_the_logits_that_it_gets_alone(attention: str) ->
         for row, documents in enumerate(ROWS):
             start = 0
             for document in documents:
-                alone = llama(input_ids=torch.tensor([[*document.prompt, *document.completion]]), use_cache=False).logits
+                alone = llama(
+                    input_ids=torch.tensor([[*document.prompt, *document.completion]]), use_cache=False
+                ).logits
                 end = start + len(document)
                 torch.testing.assert_close(packed[row, start:end], alone[0], rtol=0, atol=1e-12)
                 start = end
@@ -49,7 +51,10 @@ def test_a_document_gets_no_gradient_from_its_neighbours(attention: str) -> None
 
 def test_prompts_and_padding_are_not_learned() -> None:
     batch = pack(ROWS, length=14, pad_token_id=0, after=4)
-    learned = [[t for t, keep in zip(*row, strict=True) if keep] for row in zip(batch.tokens.tolist(), batch.learned, strict=True)]
+    learned = [
+        [t for t, keep in zip(*row, strict=True) if keep]
+        for row in zip(batch.tokens.tolist(), batch.learned, strict=True)
+    ]
     assert learned == [[8, 9, 11, 12, 13, 14, 6], [7, 8, 9, 10, 11]]
     assert batch.tokens[1].tolist() == [3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 0, 0, 0, 0]
     assert batch.positions[0].tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 0, 1]

@@ -38,7 +38,7 @@ def rebuilt(compose: Composer, change: list[str], base: list[str]) -> set[str]:
         ("reward.function.format=0.1", {"rl", "eval@rl"}),
         ("sft.steps=7", EVERYTHING),
         ("seed=1", EVERYTHING),
-        ("model.policy.layers=2", EVERYTHING),
+        ("model.policy.layers=7", EVERYTHING),
         ("hardware.precision=bf16-true", EVERYTHING),
         ("eval.size=5", {"eval@sft", "eval@rl"}),
         ("hardware.devices=2", set()),
@@ -89,7 +89,10 @@ def test_a_missing_data_file_is_named(compose: Composer, tmp_path: Path) -> None
     (tmp_path / "train.jsonl").write_text("{}\n", encoding="utf-8")
     with pytest.raises(UserError) as raised:
         fingerprints(compose, "data=gsm8k", f"data.path={tmp_path}")
-    assert str(raised.value) == f"{tmp_path}/test.jsonl: no such file (the folder has train.jsonl)"
+    assert (
+        str(raised.value)
+        == f"{tmp_path}/test.jsonl: no such file, did you mean train.jsonl? (the folder has train.jsonl)"
+    )
 
 
 def test_the_weights_in_a_models_folder_count_also_below_the_home_folder(
@@ -137,7 +140,10 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
             "stages that run today: sft, rl, eval",
         ),
         (["algorithm=ppo"], "this version of dsmath can plan algorithm=ppo but not run it yet; algorithm=grpo runs"),
-        (["kl=reward_k1"], "this version of dsmath can plan kl.placement=reward but not run it yet; algorithm=grpo runs"),
+        (
+            ["kl=reward_k1"],
+            "this version of dsmath can plan kl.placement=reward but not run it yet; algorithm=grpo runs",
+        ),
     ],
 )
 def test_what_this_version_cannot_run_is_told(compose: Composer, overrides: list[str], message: str) -> None:

@@ -12,29 +12,21 @@ from typing import Any
 
 import pytest
 
-SMALL = (
-    "experiment=smoke",
-    "stage=rl",
-    "model.policy.hidden_size=16",
-    "model.policy.intermediate_size=32",
-    "model.policy.layers=1",
-    "model.policy.heads=2",
-    "sft.steps=5",
-    "sft.batch_size=4",
-    "sft.micro_batch_size=3",
-    "sft.validate_every=2",
-    "sft.validation_size=4",
-    "rl.steps=3",
-    "rl.batch_size=8",
-    "rl.micro_batch_size=5",
-    "rl.validation_size=4",
-    "algorithm.updates_per_exploration=2",
-    "sampling.max_new_tokens=6",
-    "data.problems.train_size=500",
-    "trainer.callbacks.sample_table.every=1",
-    "trainer.checkpoint_every=3",
-    "trainer.progress=false",
-)
+SMALL = """\
+# @package _global_
+defaults:
+  - override /stage: rl
+  - smoke
+  - _self_
+model: {policy: {hidden_size: 16, intermediate_size: 32, layers: 1, heads: 2}}
+data: {problems: {train_size: 500}}
+sft: {steps: 5, batch_size: 4, micro_batch_size: 3, validate_every: 2, validation_size: 4}
+rl: {steps: 3, batch_size: 8, micro_batch_size: 5, validation_size: 4}
+algorithm: {updates_per_exploration: 2}
+sampling: {max_new_tokens: 6}
+eval: {size: 6, samples: 2, max_new_tokens: 6}
+trainer: {checkpoint_every: 3, progress: false, callbacks: {sample_table: {every: 1}}}
+"""
 CLOCKS = {"tokens_per_second", "peak_memory_mb", "seconds_rollout", "seconds_update"}
 
 
@@ -61,8 +53,11 @@ Dsmath = Callable[..., Done]
 
 
 @pytest.fixture(scope="session")
-def dsmath() -> Iterator[Dsmath]:
+def dsmath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dsmath]:
     """Runs `dsmath OVERRIDES` of the small experiment in a folder."""
+    conf = tmp_path_factory.mktemp("conf")
+    (conf / "experiment").mkdir()
+    (conf / "experiment" / "small.yaml").write_text(SMALL)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("fork_server.py"))],
@@ -76,7 +71,7 @@ def dsmath() -> Iterator[Dsmath]:
     assert process.stdout.readline() == "ready\n"
 
     def run(folder: Path, *overrides: str, logger: str = "none", **order: Any) -> Done:
-        argv = [*SMALL, f"logger={logger}", *overrides]
+        argv = ["--config-dir", str(conf), "experiment=small", f"logger={logger}", *overrides]
         print(json.dumps({"argv": argv, "folder": str(folder), **order}), file=process.stdin, flush=True)
         answer = json.loads(process.stdout.readline())
         return Done(**answer, out=(folder / "out").read_text(), err=(folder / "err").read_text(), folder=folder)

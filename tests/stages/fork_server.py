@@ -1,10 +1,11 @@
 """A script that imports dsmath's heavy parts once and then forks a child for every command line it reads.
 
-Each line of standard input is JSON: `argv`, `folder` (where to run, and where `out` and `err` of the child go), and optionally
-`fault`, a moment at which the child kills itself, or `after`, a number of seconds after which it is killed, or `signals`. The answer
-is a line with the exit code, negative for a signal.
+Each line of standard input is JSON: `argv`, `folder` (where to run, and where `out` and `err` of the child go), and
+optionally `environment`, `fault`, what the child does to itself and when, or `after`, the seconds after which it is
+killed. The answer is a line with the exit code, negative for a signal.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -43,7 +44,7 @@ def half_a_checkpoint(times: int) -> None:
         original(trainer, path, *rest, **named)
         calls[0] += 1
         if calls[0] == times:
-            os.truncate(path, os.path.getsize(path) // 2)
+            os.truncate(path, Path(path).stat().st_size // 2)
             die()
 
     L.Trainer.save_checkpoint = torn
@@ -58,7 +59,7 @@ def half_a_row(times: int) -> None:
         original(table, *arguments)
         calls[0] += 1
         if calls[0] == times:
-            os.truncate(table._path, os.path.getsize(table._path) - 7)
+            os.truncate(table._path, table._path.stat().st_size - 7)
             die()
 
     MetricsTable.append = torn
@@ -71,22 +72,20 @@ def half_a_sample() -> None:
 
     def torn(logger: Any, *arguments: Any) -> None:
         original(logger, *arguments)
-        os.truncate(logger._samples, os.path.getsize(logger._samples) - 9)
+        os.truncate(logger._samples, logger._samples.stat().st_size - 9)
         die()
 
     StageLogger.log_samples = torn
 
 
-def arm(fault: str) -> None:
+def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     """`MOMENT` or `MOMENT:N`, the n-th time it comes in this process."""
     import torch
 
-    import dsmath.graph.store as store
-    import dsmath.models.load as load
-    import dsmath.rl.loss
-    import dsmath.stages.rl as rl_stage
-    import dsmath.stages.sft as sft_stage
-    import dsmath.training.policy_optimisation as policy_optimisation
+    from dsmath.graph import store
+    from dsmath.stages import rl as rl_stage
+    from dsmath.stages import sft as sft_stage
+    from dsmath.training import language_modelling, policy_optimisation
     from dsmath.training.callbacks import SaveState
 
     moment, _, number = fault.partition(":")
@@ -124,12 +123,13 @@ def arm(fault: str) -> None:
         store.shutil.rmtree = last_act
     elif moment == "NaN":
         poison(policy_optimisation, "grpo_loss", times)
-        poison(__import__("dsmath.training.language_modelling", fromlist=["x"]), "token_log_probs", times)
+        poison(language_modelling, "token_log_probs", times)
     elif moment == "SIGTERM":
         before(torch.optim.AdamW, "step", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
     elif moment == "SIGINT":
         before(torch.optim.AdamW, "step", lambda: os.kill(os.getpid(), signal.SIGINT), times=times)
     elif moment == "two SIGINT":
+
         def twice() -> None:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)
@@ -172,11 +172,9 @@ def child(order: dict[str, Any]) -> None:
         code = 0
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else 1
-    except BaseException:  # noqa: BLE001
+    except BaseException:
         traceback.print_exc()
         code = 1
-    if order.get("modules"):
-        (folder / "modules").write_text("\n".join(sys.modules))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
@@ -186,23 +184,15 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    import lightning  # noqa: F401
-    import transformers  # noqa: F401
+    for name in (
+        "lightning", "transformers.models.llama", "matplotlib.figure", "wandb", "dsmath.verbs.run", "dsmath.job",
+        "dsmath.stages.sft", "dsmath.stages.rl", "dsmath.stages.evaluate", "dsmath.evaluation.evaluate",
+        "dsmath.training.language_modelling", "dsmath.training.policy_optimisation", "dsmath.models.tokenizer",
+    ):  # fmt: skip
+        importlib.import_module(name)
+    from dsmath.models.tokenizer import build_tokenizer
 
-    import dsmath.data.word_problems
-    import dsmath.evaluation.evaluate
-    import dsmath.job
-    import dsmath.models.tokenizer
-    import dsmath.stages.evaluate
-    import dsmath.stages.rl
-    import dsmath.stages.sft
-    import dsmath.training.language_modelling
-    import dsmath.verbs.run
-    import matplotlib.figure  # noqa: F401
-    import wandb  # noqa: F401
-    from transformers import LlamaForCausalLM  # noqa: F401
-
-    dsmath.models.tokenizer._common_pieces()
+    build_tokenizer(vocab_size=512)  # counts words once for all
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)

@@ -31,8 +31,15 @@ def evaluation(right: int, of: int = 16) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("tables", [{"sft": SFT}, {"rl": RL}, {"rl": RL[:1]}, {"sft": SFT, "rl": RL}])
-@pytest.mark.parametrize("evaluations", [{}, {"sft": 0, "rl": 16}, {"model": 5}, {"rl": 16}])
+@pytest.mark.parametrize(
+    ("tables", "evaluations"),
+    [
+        ({"sft": SFT}, {}),
+        ({"rl": RL[:1]}, {"rl": 16}),
+        ({"sft": SFT, "rl": RL}, {"sft": 0, "rl": 16}),
+        ({"rl": RL}, {"model": 5}),
+    ],
+)
 def test_the_plot_is_drawn_without_a_warning(tmp_path: Path, tables: Any, evaluations: dict[str, int]) -> None:
     path = tmp_path / "learning.png"
     with warnings.catch_warnings():
@@ -42,18 +49,22 @@ def test_the_plot_is_drawn_without_a_warning(tmp_path: Path, tables: Any, evalua
     assert path.stat().st_size > 5000
 
 
-@pytest.mark.parametrize("of", [3, 7, 16, 512, 1319])
-def test_an_interval_that_rounding_puts_beside_its_middle_is_drawn(tmp_path: Path, of: int) -> None:
-    for right in {0, 1, of - 1, of}:
-        assert draw(tmp_path / "learning.png", {"rl": RL}, {"rl": evaluation(right, of)})
+def test_an_interval_that_rounding_puts_beside_its_middle_is_drawn(tmp_path: Path) -> None:
+    beside = evaluation(16) | {"greedy_interval": [0.8, 1 - 1e-16], "greedy": 1.0}
+    below = evaluation(0) | {"greedy_interval": [1e-18, 0.2]}
+    assert draw(tmp_path / "learning.png", {"rl": RL}, {"rl": beside, "sft": below})
 
 
 def test_without_training_there_is_no_plot(tmp_path: Path) -> None:
-    assert not draw(tmp_path / "learning.png", {"eval@model": [{"step": "0", "greedy": "0.5"}]}, {"model": evaluation(5)})
+    assert not draw(
+        tmp_path / "learning.png", {"eval@model": [{"step": "0", "greedy": "0.5"}]}, {"model": evaluation(5)}
+    )
     assert not list(tmp_path.iterdir())
 
 
-def test_the_table_holds_the_numbers_and_the_gain(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_holds_the_numbers_and_the_gain(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     print_table({"sft": evaluation(4), "rl": evaluation(8)})
     text = capsys.readouterr().out

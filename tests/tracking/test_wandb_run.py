@@ -1,5 +1,7 @@
 """One offline W&B run, read back from its file."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,12 @@ def test_a_run_keeps_rows_in_the_stages_own_steps_config_summary_and_exit_code(t
     run.finish(3)
 
     found = read_run(tmp_path)
-    assert (found.id, found.exit_code, found.config["rl"]["optim"]["lr"], found.config["a/b"]) == (run.id, 3, 0.1, {"c/d": 1})
+    assert (found.id, found.exit_code, found.config["rl"]["optim"]["lr"], found.config["a/b"]) == (
+        run.id,
+        3,
+        0.1,
+        {"c/d": 1},
+    )
     assert (found.steps("sft"), found.steps("rl")) == ([1, 2], [0])
     assert found.metrics["sft/*"] == "sft/step"
     assert "0.25" in str(found.summary)
@@ -47,7 +54,10 @@ def test_a_continued_run_has_the_same_id(tmp_path: Path) -> None:
     first.finish(143)
     second = opened(tmp_path / "b", run_id=first.id)
     second.finish(0)
-    assert [(r.id, r.exit_code) for r in read_runs(tmp_path / "a") + read_runs(tmp_path / "b")] == [(first.id, 143), (first.id, 0)]
+    assert [(r.id, r.exit_code) for r in read_runs(tmp_path / "a") + read_runs(tmp_path / "b")] == [
+        (first.id, 143),
+        (first.id, 0),
+    ]
 
 
 def test_wandb_mode_disabled_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,3 +92,8 @@ def test_of_two_jobs_that_do_the_same_at_once_only_the_first_has_the_run(tmp_pat
             second.remember("def")
             second.forget()
         assert first.run_id == "abc"
+
+
+def test_wandb_is_imported_only_for_its_logger() -> None:
+    code = "import sys, dsmath.job, dsmath.stages.rl, dsmath.stages.sft, dsmath.stages.evaluate; sys.exit('wandb' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

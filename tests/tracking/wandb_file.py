@@ -26,7 +26,9 @@ class OfflineRun:
 
     def steps(self, stage: str) -> list[int]:
         """The steps of a stage that have a row of numbers."""
-        return [row[f"{stage}/step"] for row in self.history if f"{stage}/step" in row]
+        tables = [any(isinstance(value, dict) for value in row.values()) for row in self.history]
+        rows = [row for row, table in zip(self.history, tables, strict=True) if not table]
+        return [row[f"{stage}/step"] for row in rows if f"{stage}/step" in row]
 
 
 def read_runs(folder: Path) -> list[OfflineRun]:

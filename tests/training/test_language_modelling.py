@@ -22,7 +22,9 @@ def data_of(policy: Policy, *, length: int = 64) -> PackedSolutions:
     )  # fmt: skip
 
 
-def module_of(policy: Policy, *, micro: int = 6, steps: int = 1, optim: Any = SGD, clip: float = 1e9) -> LanguageModelling:
+def module_of(
+    policy: Policy, *, micro: int = 6, steps: int = 1, optim: Any = SGD, clip: float = 1e9
+) -> LanguageModelling:
     return LanguageModelling(
         policy=policy, optim=optim, schedule=CONSTANT, steps=steps, gradient_clip=clip, seed=0,
         micro_batch_size=micro, validate_every=100,
@@ -34,8 +36,12 @@ def negative_log_likelihood(policy: Policy, problems: list[Any]) -> tuple[torch.
     total, count = torch.zeros((), dtype=torch.float64), 0
     for problem in problems:
         prompt = policy.tokenizer(f"{problem.question}\n", add_special_tokens=False)["input_ids"]
-        completion = policy.tokenizer(problem.solution, add_special_tokens=False)["input_ids"] + [policy.tokenizer.eos_token_id]
-        logits = policy.model(input_ids=torch.tensor([prompt + completion]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+        completion = policy.tokenizer(problem.solution, add_special_tokens=False)["input_ids"] + [
+            policy.tokenizer.eos_token_id
+        ]
+        logits = policy.model(input_ids=torch.tensor([prompt + completion]), use_cache=False).logits[
+            0, len(prompt) - 1 : -1
+        ]
         total = total + torch.nn.functional.cross_entropy(logits, torch.tensor(completion), reduction="sum")
         count += len(completion)
     return total, count
@@ -89,6 +95,8 @@ def test_a_loss_that_is_not_a_number_stops_before_the_weights_change() -> None:
     policy = small_policy()
     policy.model.get_input_embeddings().weight.data[:] = float("inf")
     before = weights(policy)
-    with pytest.raises(NonFiniteError, match=r"sft: the loss is nan at step 0.*\n  batch: train-\d+, .*and \d+ more\n.*sft.optim.lr"):
+    with pytest.raises(
+        NonFiniteError, match=r"sft: the loss is nan at step 0.*\n  batch: train-\d+, .*and \d+ more\n.*sft.optim.lr"
+    ):
         fit(module_of(policy), data_of(policy), 1)
     assert torch.equal(weights(policy), before)

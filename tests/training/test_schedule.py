@@ -15,7 +15,17 @@ def schedule(kind: str, warmup: int = 0, final: float = 1.0) -> Schedule:
 
 @pytest.mark.parametrize(
     ("step", "expected"),
-    [(0, 1 / 2000), (999, 0.5), (1999, 1.0), (2000, 1.0), (79_999, 1.0), (80_000, 0.316), (89_999, 0.316), (90_000, 0.1), (99_999, 0.1)],
+    [
+        (0, 1 / 2000),
+        (999, 0.5),
+        (1999, 1.0),
+        (2000, 1.0),
+        (79_999, 1.0),
+        (80_000, 0.316),
+        (89_999, 0.316),
+        (90_000, 0.1),
+        (99_999, 0.1),
+    ],
 )
 def test_the_papers_multi_step_schedule_with_2000_steps_of_warm_up(step: int, expected: float) -> None:
     assert factor(schedule("multi_step", warmup=2000), step, 100_000) == pytest.approx(expected)

@@ -1,0 +1,180 @@
+"""The verbs and flags of the command line."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dsmath import __version__
+from dsmath.cli import main
+from dsmath.config import places
+from dsmath.config.compose import composer
+
+Dsmath = Callable[..., tuple[int, str, str]]
+HEAVY = {"torch", "lightning", "transformers", "wandb"}
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--cfg", "job"], ["plan"]], ids=" ".join)
+def test_nothing_heavy_is_imported(argv: list[str]) -> None:
+    program = (
+        "import sys\nfrom dsmath.cli import main\n"
+        f"try:\n    main({argv!r})\nexcept SystemExit as done:\n    assert not done.code\n"
+        f"sys.exit(sorted({HEAVY!r} & set(sys.modules)) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_python_m_dsmath_runs_the_same_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dsmath", "--version"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == f"dsmath {__version__}\n"
+
+
+def test_cfg_prints_what_the_overrides_compose_to(dsmath: Dsmath) -> None:
+    code, out, err = dsmath("--cfg", "job", "--resolve", "experiment=smoke", "kl.coef=0.1")
+    assert (code, err) == (0, "")
+    with composer() as compose:
+        e = compose.one(["experiment=smoke", "kl.coef=0.1"]).experiment
+    shown = yaml.safe_load(out)
+    assert (shown["kl"]["coef"], shown["sft"]["steps"], shown["name"]) == (0.1, e.sft.steps, "smoke")
+    assert shown["rl"]["problems"] == shown["data"]["problems"]
+    assert "hydra" not in shown
+    assert not list(Path.cwd().iterdir())
+
+
+def test_flags_stand_anywhere_among_overrides(dsmath: Dsmath) -> None:
+    expected = dsmath("--cfg", "job", "--package", "kl", "kl=none", "seed=3")
+    assert dsmath("kl=none", "--package", "kl", "seed=3", "--cfg", "job") == expected
+    assert expected == (0, "kl:\n  placement: none\n  estimator: k3\n  coef: 0.0\n", "")
+
+
+def test_plan_says_what_is_to_build_and_writes_nothing(dsmath: Dsmath) -> None:
+    code, out, err = dsmath("plan", "experiment=smoke")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "smoke: eval and what it needs, in the store store/"
+    assert out.splitlines()[-1] == "0 found, 4 to build"
+    assert out.count("to build  ") == 4
+    assert not list(Path.cwd().iterdir())
+
+
+def test_plan_says_what_is_found(dsmath: Dsmath) -> None:
+    from dsmath.graph.chain import nodes
+    from dsmath.graph.store import Store
+
+    with composer() as compose:
+        sft = nodes(compose.one(["stage=sft"]).experiment)[0]
+    Store(Path("store")).build("sft", sft.fingerprint, lambda folder: {}, describe={})
+    _, out, _ = dsmath("plan", "stage=sft")
+    assert f"{sft.fingerprint}  found" in out
+    assert out.splitlines()[-1] == "1 found, 0 to build"
+
+
+def test_diff_prints_each_key_that_differs(dsmath: Dsmath) -> None:
+    for name, config in (("a", {"kl": {"coef": 0.1, "x": 1}}), ("b", {"kl": {"coef": 0.2, "x": 1}, "new": 3})):
+        Path(name).mkdir()
+        Path(name, "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert dsmath("diff", "a", "b") == (0, "kl.coef  0.1  0.2\nnew      -    3\n", "")
+    assert dsmath("diff", "a", "a") == (0, "the configs are the same\n", "")
+
+
+def test_diff_of_a_folder_of_runs_names_a_run(dsmath: Dsmath) -> None:
+    Path("outputs/run").mkdir(parents=True)
+    Path("outputs/run/config.yaml").write_text("{}", encoding="utf-8")
+    text = "dsmath: outputs: not a run folder, it has no config.yaml; a run is one level below, such as outputs/run\n"
+    assert dsmath("diff", "outputs", "outputs/run") == (2, "", text)
+
+
+def test_schemas_know_every_key_of_every_shipped_file(dsmath: Dsmath) -> None:
+    code, out, _ = dsmath("schema", "schemas")
+    assert code == 0
+    assert out.splitlines()[1] == f"# yaml-language-server: $schema={Path.cwd()}/schemas/experiment.json"
+
+    def properties(schema: dict[str, Any]) -> dict[str, Any]:
+        for part in [schema, *schema.get("anyOf", [])]:
+            if "properties" in part:
+                return dict(part["properties"])
+        return {}
+
+    def accept(node: Any, schema: dict[str, Any], where: str) -> None:
+        known = properties(schema)
+        if isinstance(node, dict) and known and "_target_" not in known:
+            assert set(node) <= set(known), f"{where}: {set(node) - set(known)}"
+            for name, value in node.items():
+                accept(value, known[name], f"{where}.{name}")
+
+    schemas = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in Path("schemas").iterdir()}
+    for file in places.root("conf").glob("*/*.yaml"):
+        content, group = yaml.safe_load(file.read_text(encoding="utf-8")), file.parent.name
+        if group in schemas:
+            content = content.get(group, content) if group in ("algorithm", "launcher") else content
+            accept(content, schemas[group], str(file))
+    for file in places.root("experiments").glob("*/*.yaml"):
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        accept({k: v for k, v in content.items() if k != "hydra"}, schemas["experiment"], str(file))
+
+
+def test_the_later_of_two_places_wins(dsmath: Dsmath) -> None:
+    """config < groups < preset < experiment < ablation < local < command line."""
+    for group, name, coef in (("experiment", "e", 0.2), ("ablation", "a", 0.3), ("local", "default", 0.4)):
+        Path("my", group).mkdir(parents=True)
+        text = f"# @package _global_\nkl:\n  coef: {coef}\n"
+        Path("my", group, f"{name}.yaml").write_text(text, encoding="utf-8")
+
+    def coef(*argv: str) -> str:
+        return dsmath("--cfg", "job", "--package", "kl.coef", *argv)[1].strip()
+
+    local = Path("my/local/default.yaml")
+    everything = ["--config-dir", "my", "experiment=e", "ablation=a"]
+    assert coef(*everything, "kl.coef=0.5") == "kl.coef: 0.5"
+    assert coef(*everything) == "kl.coef: 0.4"
+    local.unlink()
+    places.extra.clear()
+    assert coef(*everything) == "kl.coef: 0.3"
+    assert coef("--config-dir", "my", "experiment=e") == "kl.coef: 0.2"
+    assert coef("algorithm=ppo") == "kl.coef: 0.04"
+    assert coef("kl=none") == "kl.coef: 0.0"
+
+
+def test_rerun_of_an_ablations_point_runs_that_point_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dsmath.verbs import rerun
+    from dsmath.verbs import run as verb
+
+    handed_over: list[list[str]] = []
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setattr(rerun, "overrides_of", lambda folder: ["seed=1", "ablation=seed"])
+    monkeypatch.setattr(verb.hydra, "main", lambda **_: lambda _: lambda: handed_over.append(sys.argv))
+    with pytest.raises(SystemExit) as raised:
+        main(["rerun", "multirun/seed/1"])
+    assert not raised.value.code
+    assert handed_over == [["dsmath", "seed=1", "ablation=seed"]]
+
+
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dsmath", *argv], capture_output=True, text=True, check=False, timeout=500
+    )
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_its_points_and_writes_their_results() -> None:
+    done = run("experiment=smoke", "logger=none", "seed=0,1")
+    assert done.returncode == 0, done.stderr
+    (results,) = Path("multirun/smoke").glob("*/results.csv")
+    with results.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["point"], row["seed"], row["state"]) for row in rows] == [("0", "0", "done"), ("1", "1", "done")]
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_point_fails_says_so_and_does_not_exit_with_zero() -> None:
+    done = run("experiment=smoke", "logger=none", "stage=sft", "model.policy.heads=4,7")
+    assert done.returncode != 0
+    assert "heads=7" in done.stdout + done.stderr
