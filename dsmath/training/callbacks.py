@@ -21,9 +21,10 @@ STATE = "state.ckpt"
 class SaveState(L.Callback):
     """Replaces one checkpoint atomically every `every` steps, when asked to stop, and at the end of training."""
 
-    def __init__(self, *, folder: Path, every: int) -> None:
+    def __init__(self, *, folder: Path, every: int, wandb_id: str | None) -> None:
         self._path = folder / STATE
         self._every = every
+        self._wandb_id = wandb_id
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         interrupt.listen()  # Lightning has taken SIGTERM for itself by now
@@ -54,9 +55,10 @@ class SaveState(L.Callback):
             beside.replace(self._path)
 
     def state_dict(self) -> dict[str, Any]:
-        """The generators that libraries may draw from; dsmath's own are derived anew at each step."""
+        """W&B's run, and the generators that libraries may draw from; dsmath's own are derived anew at each step."""
         numpy_state: Any = np.random.get_state(legacy=True)
         return {
+            "wandb_id": self._wandb_id,
             "python": random.getstate(),
             "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
             "torch": torch.get_rng_state(),

@@ -24,7 +24,8 @@ def fit(work: Work, module: TrainingModule, data: L.LightningDataModule, *, show
     scratch = work.folder / SCRATCH
     scratch.mkdir(exist_ok=True)
     logger = work.tracker.stage(work.node.label, work.folder)
-    save = SaveState(folder=scratch, every=e.trainer.checkpoint_every)
+    run = logger.experiment
+    save = SaveState(folder=scratch, every=e.trainer.checkpoint_every, wandb_id=run.id if run is not None else None)
     progress = ShowProgress(label=work.node.label, total=module.steps, shown=shown, enabled=e.trainer.progress)
     callbacks = [component.build() for component in e.trainer.callbacks.values()]
     state = scratch / STATE

@@ -15,9 +15,9 @@ import pytest
 SMALL = """\
 # @package _global_
 defaults:
-  - override /stage: rl
   - smoke
   - _self_
+  - override /stage: rl
 model: {policy: {hidden_size: 16, intermediate_size: 32, layers: 1, heads: 2}}
 data: {problems: {train_size: 500}}
 sft: {steps: 5, batch_size: 4, micro_batch_size: 3, validate_every: 2, validation_size: 4}

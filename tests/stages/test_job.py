@@ -56,9 +56,9 @@ def test_a_whole_job_is_one_wandb_run_and_leaves_no_secret(dsmath: Dsmath, tmp_p
 @pytest.mark.slow
 def test_a_killed_job_goes_on_with_its_wandb_run_and_another_job_does_not(dsmath: Dsmath, tmp_path: Path) -> None:
     killed = dsmath(tmp_path, fault="before the optimizer's step:5", logger="wandb")
-    first = read_run(killed.run_folder)
+    first = read_run(killed.run_folder, finished=0)
     other = dsmath(tmp_path, "rl.optim.lr=1e-5", fault="before the optimizer's step:2", logger="wandb")
-    assert read_run(other.run_folder).id != first.id, "goes on with the same SFT, but is another experiment"
+    assert read_run(other.run_folder, finished=0).id != first.id, "goes on with the same SFT, but is another experiment"
     done = dsmath(tmp_path, logger="wandb")
     assert read_run(done.run_folder).id == first.id
     again = dsmath(tmp_path, logger="wandb")
@@ -88,7 +88,7 @@ def test_other_loggers_write_no_wandb_files(dsmath: Dsmath, tmp_path: Path, logg
 def test_two_points_of_a_sweep_are_two_runs(dsmath: Dsmath, tmp_path: Path) -> None:
     done = dsmath(tmp_path, "kl.coef=0.04,0", logger="wandb")
     assert done.code == 0, done.err
-    runs = read_runs(tmp_path / "multirun")
+    runs = read_runs(tmp_path / "multirun", finished=2)
     assert len({run.id for run in runs}) == 2
     assert [run.exit_code for run in runs] == [0, 0]
     assert [run.config["kl"]["coef"] for run in runs] == [0.04, 0.0]

@@ -66,7 +66,7 @@ def test_killed_at_more_moments(dsmath: Dsmath, tmp_path: Path, undisturbed: dic
 def test_killed_at_ten_random_moments(dsmath: Dsmath, tmp_path: Path, undisturbed: dict[str, Any], seed: int) -> None:
     generator, killed = random.Random(seed), 0
     for _ in range(40):
-        after = generator.uniform(0.3, 1.0) * undisturbed["seconds"]
+        after = generator.uniform(0.2, 0.7) * undisturbed["seconds"]
         done = dsmath(tmp_path, after=after)
         killed += done.code == -9
         assert done.code in (0, -9), done.err

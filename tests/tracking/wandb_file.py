@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,18 +27,27 @@ class OfflineRun:
 
     def steps(self, stage: str) -> list[int]:
         """The steps of a stage that have a row of numbers."""
-        tables = [any(isinstance(value, dict) for value in row.values()) for row in self.history]
+        tables = [any(key.endswith("/_type") for key in row) for row in self.history]
         rows = [row for row, table in zip(self.history, tables, strict=True) if not table]
         return [row[f"{stage}/step"] for row in rows if f"{stage}/step" in row]
 
 
-def read_runs(folder: Path) -> list[OfflineRun]:
-    """Every offline run below a folder, in the order in which they began."""
+def read_runs(folder: Path, *, finished: int = 0) -> list[OfflineRun]:
+    """Every offline run below a folder, in the order in which they began; W&B's service may still write `finished`."""
+    deadline = time.monotonic() + 20
+    while (runs := _all(folder)) is not None and time.monotonic() < deadline:
+        if sum(run.exit_code is not None for run in runs) >= finished:
+            break
+        time.sleep(0.2)
+    return runs
+
+
+def _all(folder: Path) -> list[OfflineRun]:
     return [_read(file) for file in sorted(folder.rglob("*.wandb"), key=lambda f: f.parent.name)]
 
 
-def read_run(folder: Path) -> OfflineRun:
-    (run,) = read_runs(folder)
+def read_run(folder: Path, *, finished: int = 1) -> OfflineRun:
+    (run,) = read_runs(folder, finished=finished)
     return run
 
 

@@ -41,7 +41,8 @@ def data_of(policy: Policy, *, updates: int = 1, validation: int = 0) -> Prompts
 
 def module_of(policy: Policy, **changed: Any) -> PolicyOptimisation:
     s: dict[str, Any] = {
-        "rewards": REWARDS, "optim": ADAMW, "explorations": 1, "updates": 1, "micro": 12, "aggregation": "sequence_mean",
+        "rewards": REWARDS, "optim": ADAMW, "explorations": 1, "updates": 1, "micro": 12,
+        "aggregation": "sequence_mean",
         "constant": None, "kl": KL("loss", "k3", BETA), "std": "sample", "clip": 1.0, "epsilon": 0.2,
     } | changed  # fmt: skip
     return PolicyOptimisation(
@@ -51,7 +52,8 @@ def module_of(policy: Policy, **changed: Any) -> PolicyOptimisation:
             name="grpo", clip_low=s["epsilon"], clip_high=s["epsilon"], updates_per_exploration=s["updates"],
             aggregation=s["aggregation"], aggregation_constant=s["constant"],
         ),
-        advantage=Advantage(name="group", std=s["std"], epsilon=EPSILON, tolerance=1e-6, gamma=None, lam=None), kl=s["kl"],
+        advantage=Advantage(name="group", std=s["std"], epsilon=EPSILON, tolerance=1e-6, gamma=None, lam=None),
+        kl=s["kl"],
         sampling=Sampling(group_size=GROUP, temperature=1.0, max_new_tokens=LENGTH),
         micro_batch_size=s["micro"], validate_every=100, max_rows=100,
     )  # fmt: skip
