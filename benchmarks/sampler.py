@@ -31,7 +31,9 @@ def main() -> None:
     problems = WordProblems(
         seed=0, difficulty=1, max_steps=2, careless_share=0.5, train_size=1000, validation_size=10, test_size=10
     ).split("train")
-    prompts = [render_prompt(policy.tokenizer, problems[i].question, style="plain", instruction="") for i in range(a.prompts)]
+    prompts = [
+        render_prompt(policy.tokenizer, problems[i].question, style="plain", instruction="") for i in range(a.prompts)
+    ]
     width = max(map(len, prompts))
     pad = int(policy.tokenizer.pad_token_id)
     tokens = torch.tensor([[pad] * (width - len(p)) + p for p in prompts])
@@ -58,11 +60,17 @@ def main() -> None:
     ours(0), theirs(0)
     pairs = [(seconds(ours, seed), seconds(theirs, seed)) for seed in range(a.pairs)]
     total = a.prompts * a.group * a.new_tokens
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
+    print(
+        f"torch {torch.__version__}, transformers {transformers.__version__}, "
+        f"{torch.get_num_threads()} threads, {platform.machine()}"
+    )
     print(f"{parameter_count(policy.model):,} parameters, {a.prompts} x {a.group} rows of {a.new_tokens} tokens")
     mine, other = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(b / x for x, b in pairs)
-    print(f"dsmath {mine:.2f} s ({total / mine:.0f} tokens/s)   generate {other:.2f} s ({total / other:.0f} tokens/s)   ratio {ratio:.2f}")
+    print(
+        f"dsmath {mine:.2f} s ({total / mine:.0f} tokens/s)   "
+        f"generate {other:.2f} s ({total / other:.0f} tokens/s)   ratio {ratio:.2f}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md from the schema, conf/ and experiments/: `python docs/reference.py`. A test keeps it current."""
+"""Writes docs/configuration.md from the schema, conf/ and experiments/: `python docs/reference.py`."""
 
 import re
 from dataclasses import is_dataclass
@@ -19,8 +19,8 @@ PAGE = Path(__file__).with_name("configuration.md")
 HEAD = """\
 # Every option
 
-Made from the schema and the comments in `conf/` by `python docs/reference.py`; do not edit. "Default" is what `dsmath` without arguments
-composes. Groups are chosen as `GROUP=OPTION`, values are changed as `KEY=VALUE`.
+Made from the schema and the comments in `conf/` by `python docs/reference.py`; do not edit. "Default" is what `dsmath`
+without arguments composes. Groups are chosen as `GROUP=OPTION`, values are changed as `KEY=VALUE`.
 """
 COMMENT = re.compile(r"^(?P<indent> *)(?P<key>\w+):.*?\s#\s(?P<comment>.+)$")
 
@@ -85,7 +85,14 @@ def _kind(kind: Any) -> str:
         return f"list of: {_kind(get_args(kind)[0])}"
     if origin is dict:
         return "names with values"
-    names = {int: "whole number", float: "number", str: "text", bool: "true, false", NoneType: "null", Component: "component"}
+    names = {
+        int: "whole number",
+        float: "number",
+        str: "text",
+        bool: "true, false",
+        NoneType: "null",
+        Component: "component",
+    }
     return names[kind]
 
 

@@ -24,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Interrupted as interrupted:
         print(f"dsmath: stopped by {interrupted}; the same command goes on from here", file=sys.stderr)
         sys.exit(128 + interrupted.signum)
+    except KeyboardInterrupt:  # before the job listens, or while it shows its results
+        print("dsmath: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:  # `dsmath … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -1,4 +1,4 @@
-"""One seed for everything: each consumer derives its own generator, so that a resumed run draws what an undisturbed one drew."""
+"""One seed for everything: each consumer derives its own generator, so a resumed run draws what it would have drawn."""
 
 import hashlib
 import random
@@ -7,7 +7,7 @@ import random
 def derive_seed(seed: int, stage: str, purpose: str, *, rank: int = 0, step: int = 0) -> int:
     """A 63-bit seed for one consumer at one step.
 
-    The result depends on nothing but the arguments: no state to save, so a run that is killed and continued draws the same numbers.
+    It depends on nothing but the arguments: no state to save, and a run that is killed and continued draws the same.
     """
     key = f"{seed}|{stage}|{rank}|{purpose}|{step}".encode()
     return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1

@@ -23,12 +23,12 @@ def test_reference_of_every_option_is_current() -> None:
 
 
 def commands() -> list[tuple[str, list[str]]]:
-    """Every `dsmath …` line of an indented block that sets something, except those that show a mistake or a user's own folder."""
+    """Every `dsmath …` line that sets something, except those that show a mistake or a user's own folder."""
     found = []
     for page in PAGES:
         for line in page.read_text(encoding="utf-8").splitlines():
-            match = re.match(r"^    (?:pip install \S+ && )?dsmath ((?:plan |--cfg job )?[^#]*=.*?)(?:\s+#.*)?$", line)
-            if match and "--config-dir" not in line:
+            match = re.match(r"^    (?:pip install [^&]+ && )?dsmath ((?:plan |--cfg job )?[^#]*=.*?)(?:\s+#.*)?$", line)
+            if match and "--config-dir" not in line and "mistake" not in line:
                 words = [w for w in match[1].split() if "=" in w]
                 found.append((f"{page.name}: {line.strip()}", [_filled(w) for w in words]))
     return found

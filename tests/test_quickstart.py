@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 SMALL = (
-    "sft.steps=3", "sft.validate_every=3", "sft.validation_size=4", "rl.steps=2", "rl.batch_size=8", "rl.micro_batch_size=8",
+    "sft.steps=3", "sft.validate_every=3", "sft.validation_size=4", "rl.steps=2", "rl.batch_size=8",
+    "rl.micro_batch_size=8",
     "rl.validate_every=1", "rl.validation_size=4", "sampling.group_size=4", "sampling.max_new_tokens=8",
     "eval.max_new_tokens=8", "eval.size=4", "eval.samples=2",
 )  # fmt: skip
@@ -18,7 +19,12 @@ SMALL = (
 def dsmath(cwd: Path, *arguments: str, threads: int = 1) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     return subprocess.run(
-        [sys.executable, "-m", "dsmath", *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "dsmath", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -28,7 +34,14 @@ def test_quickstart_at_a_reduced_size_leaves_a_table_a_plot_and_everything_that_
     (run,) = tmp_path.glob("outputs/quickstart/*")
     for text in ("after SFT", "after RL", "gain, points", f"run folder: {run.relative_to(tmp_path)}"):
         assert text in done.stdout
-    assert {p.name for p in run.iterdir()} >= {"config.yaml", "run.json", "results.json", "metrics.csv", "learning.png", "wandb"}
+    assert {p.name for p in run.iterdir()} >= {
+        "config.yaml",
+        "run.json",
+        "results.json",
+        "metrics.csv",
+        "learning.png",
+        "wandb",
+    }
     assert (run / "learning.png").read_bytes().startswith(b"\x89PNG")
     assert set(json.loads((run / "results.json").read_text())) == {"sft", "rl", "eval@sft", "eval@rl"}
     assert "Traceback" not in done.stderr

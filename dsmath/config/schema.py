@@ -160,7 +160,7 @@ class Reward:
 class Advantage:
     """The gradient coefficient's first part (§4.1)."""
 
-    name: Literal["group", "gae", "constant"]
+    name: Literal["group", "gae"]
     std: Literal["sample", "population", "none"]
     epsilon: NonNegative
     tolerance: NonNegative

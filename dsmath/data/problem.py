@@ -11,7 +11,7 @@ Split = Literal["train", "validation", "test"]
 class Problem:
     """One question with its reference solution.
 
-    `answer` is the gold answer that a reward and an evaluation compare with; `solution` is what supervised fine-tuning imitates
+    `answer` is the gold answer that a reward and an evaluation compare with; `solution` is what fine-tuning imitates
     and ends in the answer's `\\boxed{}` form.
     """
 

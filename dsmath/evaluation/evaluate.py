@@ -25,7 +25,7 @@ def evaluate(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The numbers, and every problem with its answers.
 
-    Numbers: `greedy`, `maj@k` and `mean@k` as shares, `[low, high]` of the first two (Wilson), counts, and completion lengths.
+    Numbers: `greedy`, `maj@k`, `mean@k` and `pass@k` as shares, `[low, high]` of the first two (Wilson), and counts.
     Every problem is sampled from its own seed, so the result does not depend on `batch_rows`.
     """
     k = settings.samples

@@ -46,10 +46,22 @@ def require_available(all_nodes: list[Node], e: Experiment) -> None:
             f"this version of dsmath cannot run {', '.join(absent)} yet: `dsmath plan` shows the whole chain; "
             "stages that run today: " + ", ".join(s.name for s in STAGES.values() if s.available)
         )
-    names = {n.stage.name for n in all_nodes}
-    if "rl" in names and (e.algorithm.name != "grpo" or e.kl.placement == "reward"):
-        what = f"algorithm={e.algorithm.name}" if e.algorithm.name != "grpo" else "kl.placement=reward"
-        raise UserError(f"this version of dsmath can plan {what} but not run it yet; algorithm=grpo runs")
+    devices = e.hardware.devices * e.hardware.num_nodes
+    if devices > 1:
+        raise UserError(
+            f"this version of dsmath can plan for the {devices} devices of hardware={e.hardware.name} but not run on "
+            "them yet; hardware=cpu and hardware=gpu run"
+        )
+    if any(n.stage.name == "rl" for n in all_nodes):
+        for key, value, runs in (
+            ("algorithm", e.algorithm.name, {"grpo"}),
+            ("source", e.source.name, {"online"}),
+            ("advantage", e.advantage.name, {"group"}),
+            ("kl.placement", e.kl.placement, {"loss", "none"}),
+        ):
+            if value not in runs:
+                can = " and ".join(f"{key}={name}" for name in sorted(runs))
+                raise UserError(f"this version of dsmath can plan {key}={value} but not run it yet; {can} can run")
 
 
 class _Builder:

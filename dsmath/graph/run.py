@@ -97,4 +97,5 @@ def _description(node: Node, plain: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _waiting(node: Node, owner: Owner) -> str:
-    return f"{node.label}: waiting for process {owner.pid} on {owner.host}, which has been building it since {owner.started}"
+    who = f"process {owner.pid} on {owner.host}"
+    return f"{node.label}: waiting for {who}, which has been building it since {owner.started}"

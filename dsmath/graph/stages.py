@@ -1,6 +1,6 @@
 """The stages of the paper: what each reads, what it grows from, and where its code is.
 
-`reads` decides a stage's result and is hashed; a section that is absent here can change freely without rebuilding anything.
+`reads` decides a stage's result and is hashed; what is absent here can change freely without rebuilding anything.
 `version` is raised by hand when the code's results change.
 """
 

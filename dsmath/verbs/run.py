@@ -34,7 +34,11 @@ def run(overrides: Sequence[str], *, sweep: bool) -> int:
     preflight(points, sweep=sweep)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # a bug keeps its whole traceback
     sys.argv = ["dsmath", *(["--multirun"] if sweep else []), *lines]
-    hydra.main(version_base="1.3", config_path=str(places.root("conf")), config_name=CONFIG_NAME)(job)()
+    task = job if sweep else _single
+    try:
+        hydra.main(version_base="1.3", config_path=str(places.root("conf")), config_name=CONFIG_NAME)(task)()
+    except _Mistaken as mistaken:
+        raise mistaken.error from None
     return 0
 
 
@@ -117,12 +121,27 @@ def _require_writable(folder: str, name: str) -> None:
         raise UserError(f"paths.{name} = {folder}: {near} {why}; choose another with paths.{name}=FOLDER")
 
 
+class _Mistaken(BaseException):
+    """Carries a mistake past Hydra, which would print lines of its own before it."""
+
+    def __init__(self, error: UserError) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+def _single(config: DictConfig) -> float | None:
+    try:
+        return job(config)
+    except UserError as error:
+        raise _Mistaken(error) from error
+
+
 def job(config: DictConfig) -> float | None:
     """One point, in its run folder; what a sweeper may optimise is returned. Launchers import this by name."""
     e = check(config)
     hydra_config = HydraConfig.get()
-    # OpenMP threads that spin while they wait take the processor from whatever runs beside them; GNU's 300 000 rounds made
-    # small steps several times slower on a busy machine. It reads this once, when torch loads it.
+    # OpenMP threads that spin while they wait take the processor from whatever runs beside them; GNU's 300 000
+    # rounds made small steps several times slower on a busy machine. It reads this once, when torch loads it.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from dsmath.job import run_job  # torch is first imported here
 

@@ -48,7 +48,7 @@ TEXTS = {
     "data=gsm8k data.path=nowhere": "dsmath: nowhere: no such folder",
     "stage=corpus": "dsmath: this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
     "stages that run today: sft, rl, eval",
-    "algorithm=ppo": "dsmath: this version of dsmath can plan algorithm=ppo but not run it yet; algorithm=grpo runs",
+    "algorithm=ppo": "dsmath: this version of dsmath can plan algorithm=ppo but not run it yet; algorithm=grpo can run",
     "rerun nowhere": "dsmath: nowhere: not a run folder, it has no config.yaml",
     "diff nowhere elsewhere": "dsmath: nowhere: not a run folder, it has no config.yaml",
     "diff nowhere": "dsmath: expected: dsmath diff RUN RUN",

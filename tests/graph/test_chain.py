@@ -139,10 +139,20 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
             "this version of dsmath cannot run corpus, pretrain yet: `dsmath plan` shows the whole chain; "
             "stages that run today: sft, rl, eval",
         ),
-        (["algorithm=ppo"], "this version of dsmath can plan algorithm=ppo but not run it yet; algorithm=grpo runs"),
+        (["algorithm=ppo"], "this version of dsmath can plan algorithm=ppo but not run it yet; algorithm=grpo can run"),
         (
             ["kl=reward_k1"],
-            "this version of dsmath can plan kl.placement=reward but not run it yet; algorithm=grpo runs",
+            "this version of dsmath can plan kl.placement=reward but not run it yet; kl.placement=loss and "
+            "kl.placement=none can run",
+        ),
+        (
+            ["source.name=offline"],
+            "this version of dsmath can plan source=offline but not run it yet; source=online can run",
+        ),
+        (
+            ["hardware=h100x8"],
+            "this version of dsmath can plan for the 8 devices of hardware=h100x8 but not run on them yet; "
+            "hardware=cpu and hardware=gpu run",
         ),
     ],
 )

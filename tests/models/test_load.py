@@ -12,7 +12,14 @@ from dsmath.errors import UserError
 from dsmath.models.load import Policy, load_saved, parameter_count, pretrained, save_policy, smollm2_135m, tiny
 from dsmath.models.prompt import render_completion, render_prompt
 
-SMALL = {"hidden_size": 32, "intermediate_size": 64, "layers": 2, "heads": 2, "context_length": 48, "initializer_range": 0.06}
+SMALL = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "layers": 2,
+    "heads": 2,
+    "context_length": 48,
+    "initializer_range": 0.06,
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,9 @@ def test_tiny_is_the_same_for_a_seed_and_leaves_the_global_randomness_alone(poli
 
 
 def test_the_tiny_model_of_the_config_has_one_to_two_million_parameters() -> None:
-    made = tiny(hidden_size=160, intermediate_size=448, layers=4, heads=4, context_length=192, initializer_range=0.06, seed=0)
+    made = tiny(
+        hidden_size=160, intermediate_size=448, layers=4, heads=4, context_length=192, initializer_range=0.06, seed=0
+    )
     assert 1e6 < parameter_count(made.model) < 2e6
     assert (made.context_length, made.model.training) == (192, False)
 
