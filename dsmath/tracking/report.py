@@ -26,8 +26,12 @@ def write_report(e: Experiment, folder: Path, built: Sequence[Built], wanted: Se
     if evaluations:
         print_table(evaluations)
     if plotted:
-        print(f"plot: {folder / PLOT}")
-    print(f"run folder: {folder}")
+        print(f"plot: {_short(folder / PLOT)}")
+    print(f"run folder: {_short(folder)}")
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def print_table(evaluations: dict[str, dict[str, Any]]) -> None:

@@ -150,7 +150,7 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
             "this version of dsmath can plan source=offline but not run it yet; source=online can run",
         ),
         (
-            ["hardware=h100x8"],
+            ["hardware=h100x8", "sft.batch_size=8"],
             "this version of dsmath can plan for the 8 devices of hardware=h100x8 but not run on them yet; "
             "hardware=cpu and hardware=gpu run",
         ),
