@@ -13,6 +13,7 @@ SMALL = (
     "rl.micro_batch_size=8",
     "rl.validate_every=1", "rl.validation_size=4", "sampling.group_size=4", "sampling.max_new_tokens=8",
     "eval.max_new_tokens=8", "eval.size=4", "eval.samples=2",
+        "sft.steps=1", "sft.batch_size=1", "sft.validation_size=1",
 )  # fmt: skip
 
 
@@ -74,7 +75,8 @@ def test_one_step_of_grpo_on_gsm8k_with_smollm2(tmp_path: Path) -> None:
     done = dsmath(
         tmp_path, "experiment=grpo_gsm8k_smollm2", f"data.path={data}", "logger=csv", "rl.steps=1", "rl.batch_size=8",
         "rl.validation_size=2", "sampling.max_new_tokens=16", "eval.max_new_tokens=16", "eval.size=2", "eval.samples=2",
+        "sft.steps=1", "sft.batch_size=1", "sft.validation_size=1",
         threads=2,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "before training" in done.stdout
+    assert "after SFT" in done.stdout

@@ -20,21 +20,26 @@ def broken_rules(e: Experiment) -> Iterator[tuple[str, str]]:
     yield from _folders(e)
 
 
-def chain(e: Experiment) -> set[str]:
-    """The stages that the target stage grows from, itself included."""
-    needs: dict[str, set[str]] = {
-        "pretrain": {"corpus"},
-        "sft": {"pretrain"} if e.sft.init == "pretrain" else set(),
-        "reward_model": {e.reward_model.init},
-        "rl": ({"sft"} if e.rl.init == "sft" else set()) | ({"reward_model"} if e.reward.name != "rule" else set()),
-        "eval": {stage for stage in e.eval.of if stage != "model"},
+def upstreams(e: Experiment, stage: str) -> list[str]:
+    """The stages that a stage grows from in this experiment; `model` is none, it is where everything starts."""
+    grown: dict[str, list[str]] = {
+        "pretrain": ["corpus"],
+        "sft": [e.sft.init],
+        "reward_model": [e.reward_model.init],
+        "rl": [e.rl.init, *(["reward_model"] if e.reward.name != "rule" else [])],
+        "eval": [*e.eval.of],
     }
+    return [name for name in grown.get(stage, []) if name != "model"]
+
+
+def chain(e: Experiment) -> set[str]:
+    """The target stage and all that it grows from."""
     found: set[str] = set()
     ahead: list[str] = [e.stage.name]
     while ahead:
         stage = ahead.pop()
         found.add(stage)
-        ahead += needs.get(stage, set()) - found
+        ahead += [name for name in upstreams(e, stage) if name not in found]
     return found
 
 

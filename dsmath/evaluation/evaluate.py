@@ -6,7 +6,7 @@ from typing import Any
 from dsmath import interrupt
 from dsmath.config.schema import Evaluation
 from dsmath.data.problem import Problem
-from dsmath.evaluation.statistics import majority_vote, wilson_interval
+from dsmath.evaluation.statistics import majority_vote, pass_at_k, wilson_interval
 from dsmath.models.load import Policy
 from dsmath.randomness import derive_seed
 from dsmath.reward.equal import same_answer
@@ -80,7 +80,7 @@ def _numbers(answers: Sequence[dict[str, Any]], k: int, confidence: float) -> di
         f"maj@{k}": majority / trials,
         f"maj@{k}_interval": list(wilson_interval(majority, trials, confidence)),
         f"mean@{k}": sum(a["samples_right"] for a in answers) / (trials * k),
-        f"pass@{k}": sum(a["samples_right"] > 0 for a in answers) / trials,
+        f"pass@{k}": sum(pass_at_k(k, a["samples_right"], k) for a in answers) / trials,
     }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dsmath.config.rules import upstreams
 from dsmath.config.schema import Experiment
 from dsmath.config.types import Component
 from dsmath.errors import UserError
@@ -75,26 +76,13 @@ class _Builder:
 
     def node(self, name: str) -> Node:
         if name not in self._made:
-            upstreams = tuple(self.node(up) for up in self._upstreams(name))
-            self._made[name] = node(STAGES[name], self._values, upstreams=upstreams, inputs=self._inputs(name))
+            grown = tuple(self.node(up) for up in upstreams(self._e, name))
+            self._made[name] = node(STAGES[name], self._values, upstreams=grown, inputs=self._inputs(name))
         return self._made[name]
 
     def evaluation(self, model: str) -> Node:
-        upstreams = () if model == "model" else (self.node(model),)
-        inputs = self._inputs("eval")
-        return node(STAGES["eval"], self._values, upstreams=upstreams, variant=model, inputs=inputs)
-
-    def _upstreams(self, name: str) -> list[str]:
-        e = self._e
-        if name == "pretrain":
-            return ["corpus"]
-        if name == "sft":
-            return ["pretrain"] if e.sft.init == "pretrain" else []
-        if name == "reward_model":
-            return [e.reward_model.init]
-        if name == "rl":
-            return [*(["sft"] if e.rl.init == "sft" else []), *(["reward_model"] if e.reward.name != "rule" else [])]
-        return []
+        grown = () if model == "model" else (self.node(model),)
+        return node(STAGES["eval"], self._values, upstreams=grown, variant=model, inputs=self._inputs("eval"))
 
     def _inputs(self, name: str) -> dict[str, str]:
         """Digests of the files that a stage's result depends on besides the config."""

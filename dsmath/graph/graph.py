@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from dsmath.graph.fingerprint import canonical, fingerprint
+from dsmath.graph.fingerprint import fingerprint
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,6 @@ def order(target: Node) -> list[Node]:
 
     visit(target)
     return list(found.values())
-
-
-def changed(old_values: Mapping[str, Any], new_values: Mapping[str, Any], stage: Stage) -> list[str]:
-    """The paths that a stage reads and that differ, or are in one config only: why it is built again."""
-    return [path for path in stage.reads if _text_at(old_values, path, stage) != _text_at(new_values, path, stage)]
-
-
-def _text_at(values: Mapping[str, Any], path: str, stage: Stage) -> str | None:
-    try:
-        return canonical(_value_at(values, path, stage))
-    except KeyError:
-        return None
 
 
 def _value_at(values: Mapping[str, Any], path: str, stage: Stage) -> Any:

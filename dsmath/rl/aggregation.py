@@ -61,8 +61,3 @@ def aggregate(
     """The weighted sum of the values by `token_weights`; what stands outside the mask may be anything, NaN included."""
     weights = token_weights(mask, how=how, constant=constant, empty_rows=empty_rows, dtype=values.dtype)
     return (weights * values.masked_fill(~mask, 0)).sum()
-
-
-def masked_mean(values: Float[Tensor, "batch time"], mask: Bool[Tensor, "batch time"]) -> Float[Tensor, ""]:
-    """The mean over all tokens inside the mask, 0 when there are none."""
-    return aggregate(values, mask, how="token_mean")

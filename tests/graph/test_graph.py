@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmath.graph.graph import Node, Stage, changed, node, order
+from dsmath.graph.graph import Node, Stage, node, order
 
 RL = Stage("rl", 1, reads=("kl", "sampling.group_size"), uses=("hardware",), run="dsmath.stages.rl:run")
 SFT = Stage("sft", 3, reads=("optim",), uses=(), run="dsmath.stages.sft:run")
@@ -61,17 +61,6 @@ def test_only_declared_sections_decide_and_the_order_of_keys_does_not(
     mixed["kl"] = dict(reversed(values["kl"].items())) if isinstance(values["kl"], dict) else values["kl"]
     mixed = dict(reversed(mixed.items()))
     assert node(RL, mixed).fingerprint == node(RL, values).fingerprint
-    assert changed(values, mixed, RL) == []
-
-
-@given(configs, configs)
-def test_changed_names_a_path_exactly_when_the_fingerprint_changes(old: dict[str, Any], new: dict[str, Any]) -> None:
-    assert bool(changed(old, new, RL)) == (node(RL, old).fingerprint != node(RL, new).fingerprint)
-
-
-def test_changed_names_the_paths_that_explain_a_rebuild() -> None:
-    assert changed(VALUES, with_value("kl.coef", 0.02), RL) == ["kl"]
-    assert changed({"kl": VALUES["kl"]}, VALUES, RL) == ["sampling.group_size"]
 
 
 def test_version_name_variant_upstreams_and_inputs_change_the_fingerprint_and_uses_does_not() -> None:
