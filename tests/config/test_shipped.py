@@ -34,7 +34,7 @@ NEEDED = {  # what an option cannot do without
 }
 PLANS = {
     "smoke": ["sft", "eval@sft", "rl", "eval@rl"],
-    "grpo_gsm8k_smollm2": ["eval@model", "rl", "eval@rl"],
+    "grpo_gsm8k_smollm2": ["sft", "rl", "eval@sft", "eval@rl"],
     "base_1b3": ["corpus", "pretrain"],
     "base_7b": ["corpus", "pretrain"],
     "instruct_7b": ["corpus", "pretrain", "sft"],
