@@ -22,13 +22,14 @@ HEAD = """\
 Made from the schema and the comments in `conf/` by `python docs/reference.py`; do not edit. "Default" is what `dsmath`
 without arguments composes. Groups are chosen as `GROUP=OPTION`, values are changed as `KEY=VALUE`.
 """
-COMMENT = re.compile(r"^(?P<indent> *)(?P<key>\w+):.*?\s#\s(?P<comment>.+)$")
+KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):.*?(?:\s#\s(?P<comment>.+))?$")
 
 
 def page() -> str:
     """The whole page."""
     with composer() as compose:
         config = compose.one([]).config
+    chosen = config.hydra.runtime.choices
     parts = [HEAD]
     for name, kind in get_type_hints(Experiment, include_extras=True).items():
         folder = root("conf") / name
@@ -39,7 +40,8 @@ def page() -> str:
             parts += [f"- `{name}={file.stem}`: {first_comment(file)}" for file in sorted(folder.glob("*.yaml"))]
             parts.append("")
         parts.append("| key | value | default | |\n|---|---|---|---|")
-        parts += [_row(*row, comments=_comments(folder)) for row in _rows(kind, name, config)]
+        comments = _comments(folder, chosen.get(name))
+        parts += [_row(*row, comments=comments) for row in _rows(kind, name, config)]
         parts.append("")
     for name in ("experiment", "ablation"):
         parts.append(f"## {name}\n")
@@ -68,7 +70,8 @@ def _rows(kind: Any, key: str, config: DictConfig) -> list[tuple[str, Any, Any]]
 def _row(key: str, kind: Any, value: Any, *, comments: dict[str, str]) -> str:
     shown = getattr(value, "_value", lambda: value)() if not isinstance(value, dict | list) else value
     text = str(shown) if shown is not None else "null"
-    comment = comments.get(key.rpartition(".")[2], "")
+    text = text.replace("\n", "\\n")
+    comment = comments.get(key, "")
     return f"| `{key}` | {_kind(kind)} | `{text}` | {comment} |".replace("||", "| |")
 
 
@@ -96,13 +99,19 @@ def _kind(kind: Any) -> str:
     return names[kind]
 
 
-def _comments(folder: Path) -> dict[str, str]:
-    """The comment behind each key, from the first file of the group that has one."""
+def _comments(folder: Path, chosen: str | None) -> dict[str, str]:
+    """The comment behind each key, from the default option or else the first file of the group that has one."""
     found: dict[str, str] = {}
-    for file in sorted(folder.glob("*.yaml")) if folder.is_dir() else [root("conf") / "config.yaml"]:
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if match := COMMENT.match(line):
-                found.setdefault(match["key"], match["comment"])
+    inside: list[str] = []
+    files = sorted(folder.glob("*.yaml"), key=lambda file: (file.stem != chosen, file))
+    for file in files if folder.is_dir() else [root("conf") / "config.yaml"]:
+        text = file.read_text(encoding="utf-8")
+        top = [folder.name] if folder.is_dir() and "# @package _global_" not in text else []
+        for line in text.splitlines():
+            if match := KEY.match(line):
+                inside[len(match["indent"]) // 2 :] = [match["key"]]
+                if match["comment"]:
+                    found.setdefault(".".join([*top, *inside]), match["comment"])
     return found
 
 

@@ -20,9 +20,9 @@ class Interrupted(BaseException):
 _asked: int | None = None
 
 
-def requested() -> bool:
-    """Whether somebody asked for the end."""
-    return _asked is not None
+def requested() -> int | None:
+    """The signal with which somebody asked for the end."""
+    return _asked
 
 
 def stop_if_requested() -> None:
@@ -44,19 +44,14 @@ def _handle(signum: int, frame: FrameType | None) -> None:
     print(f"\ndsmath: {name}: stopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
 
-def listen() -> None:
-    """Take both signals; also after a library took them."""
-    for signum in SIGNALS:
-        signal.signal(signum, _handle)
-
-
 @contextmanager
 def listening() -> Iterator[None]:
     """Take both signals for a while."""
     global _asked  # noqa: PLW0603
     before = {signum: signal.getsignal(signum) for signum in SIGNALS}
     _asked = None
-    listen()
+    for signum in SIGNALS:
+        signal.signal(signum, _handle)
     try:
         yield
     finally:

@@ -1,6 +1,5 @@
 """One job in its run folder: build the chain, track it, and show what came out."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from dsmath.graph.chain import targets, values
 from dsmath.graph.fingerprint import fingerprint
 from dsmath.graph.run import Built, results, run
 from dsmath.interrupt import Interrupted
+from dsmath.launch.ranks import Ranks
+from dsmath.launch.settle import settle
 from dsmath.tracking.continued import run_memory
 from dsmath.tracking.provenance import write_provenance
 from dsmath.tracking.report import write_report
@@ -30,33 +31,16 @@ def run_job(e: Experiment, config: DictConfig, folder: Path, overrides: list[str
         UserError: for a mistake that only showed now.
         Interrupted: when asked to stop; the same command goes on.
     """
-    _settle(e)
+    settle(e)
     write_provenance(e, config, folder, overrides)
     with interrupt.listening(), _wandb(e, folder) as wandb_run:
-        built = run(e, Tracker(wandb_run), tell=_tell)
+        with Ranks(e) as ranks:
+            built = run(e, Tracker(wandb_run), tell=_tell, together=ranks.together)
         wanted = results(built, e)
         write_report(e, folder, built, wanted)
         if wandb_run is not None:
             wandb_run.summarise({b.node.label.replace("@", "/"): dict(b.entry.summary) for b in wanted})
     return _objective(wanted)
-
-
-def _settle(e: Experiment) -> None:
-    """Threads and quiet: what must be set before anything runs."""
-    import logging
-    import warnings
-
-    import torch
-
-    if e.hardware.threads is not None:
-        torch.set_num_threads(e.hardware.threads)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # Lightning's hints about data loaders and loggers, which dsmath sets up on purpose
-    warnings.filterwarnings("ignore", module=r"lightning\..*")
-    warnings.filterwarnings("ignore", message=r"cumsum_cuda_kernel")  # dsmath/training/fit.py says why it is admitted
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 @contextmanager

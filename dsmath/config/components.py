@@ -99,6 +99,11 @@ class RuleReward:
 
 
 @dataclass(frozen=True)
+class ProcessBench:
+    path: str
+
+
+@dataclass(frozen=True)
 class SampleTable:
     rows: PositiveInt
     every: PositiveInt
@@ -113,11 +118,17 @@ SHIPPED: dict[str, Any] = {
     "dsmath.data.readers.HuggingFaceDataset": HuggingFaceDataset,
     "dsmath.data.modules.PackedSolutions": NoArguments,
     "dsmath.data.modules.Prompts": NoArguments,
+    "dsmath.data.offline.Solutions": NoArguments,
+    "dsmath.data.offline.RightSamples": NoArguments,
+    "dsmath.data.offline.Pairs": NoArguments,
+    "dsmath.data.reward_data.ScoredSolutions": NoArguments,
+    "dsmath.data.process_bench.ProcessBench": ProcessBench,
     "dsmath.models.load.tiny": Tiny,
     "dsmath.models.load.pretrained": Pretrained,
     "dsmath.models.load.smollm2_135m": SmolLM2,
     "dsmath.reward.rule.RuleReward": RuleReward,
     "dsmath.training.language_modelling.LanguageModelling": NoArguments,
     "dsmath.training.policy_optimisation.PolicyOptimisation": NoArguments,
+    "dsmath.training.reward_modelling.RewardModelling": NoArguments,
     "dsmath.training.callbacks.SampleTable": SampleTable,
 }

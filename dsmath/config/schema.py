@@ -15,7 +15,22 @@ from dsmath.config.types import (
     Share,
 )
 
-StageName = Literal["corpus", "pretrain", "sft", "reward_model", "rl", "eval"]
+StageName = Literal["corpus", "pretrain", "sft", "samples", "reward_data", "reward_model", "rl", "eval"]
+
+AlgorithmName = Literal[
+    "sft",
+    "rft",
+    "online_rft",
+    "dpo",
+    "ppo",
+    "grpo",
+    "grpo_process",
+    "grpo_iterative",
+    "dr_grpo",
+    "dapo",
+    "rloo",
+    "gspo",
+]
 
 
 @dataclass(frozen=True)
@@ -130,13 +145,49 @@ class SFT:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Outputs of a model that is not learning, judged by rule: RFT, DPO and the reward models learn from them (§5.2.1)."""
+
+    init: Literal["model", "sft"]
+    questions: PositiveInt
+    per_question: PositiveInt
+    temperature: Positive
+    max_new_tokens: PositiveInt
+    batch_rows: PositiveInt
+    problems: Component
+    rule: Component
+
+
+@dataclass(frozen=True)
+class RewardData:
+    """Labels for reward models, as Math-Shepherd makes them (arXiv 2312.08935): rollouts from every step's end."""
+
+    solutions_per_question: PositiveInt
+    rollouts: PositiveInt
+    temperature: Positive
+    max_new_tokens: PositiveInt
+    batch_rows: PositiveInt
+    step_mark: str
+    validation_share: OpenShare
+    rule: Component
+
+
+@dataclass(frozen=True)
 class RewardModel:
     """Training of the reward model (§4.2)."""
 
-    init: Literal["pretrain", "sft"]
+    kind: Literal["outcome", "process"]
+    objective: Literal["pairwise", "pointwise"]
+    label: Literal["hard", "soft"]
+    init: Literal["model", "pretrain", "sft"]
     steps: PositiveInt
     batch_size: PositiveInt
+    micro_batch_size: PositiveInt
     gradient_clip: Positive
+    validate_every: PositiveInt
+    module: Component
+    data: Component
+    benchmark: Component | None
     optim: Component
     schedule: Schedule
 
@@ -146,35 +197,66 @@ class Source:
     """Where the outputs that are learned from come from (§5.2.1)."""
 
     name: Literal["online", "offline", "dataset"]
+    data: Component
 
 
 @dataclass(frozen=True)
 class Reward:
-    """What an output is worth (§5.2.1): a rule, or a model that a stage trains."""
+    """What an output is worth (§5.2.1): a rule, or a model that a stage trains; `function` is the gauge of accuracy."""
 
     name: Literal["rule", "model", "process"]
-    function: Component | None
+    function: Component
+    path: str | None
+    transform: Literal["score", "probability"] | None
+    overlong_buffer: PositiveInt | None
+    overlong_penalty: Positive | None
 
 
 @dataclass(frozen=True)
 class Advantage:
-    """The gradient coefficient's first part (§4.1)."""
+    """The gradient coefficient's first part (§4.1, §5.2.1)."""
 
-    name: Literal["group", "gae"]
-    std: Literal["sample", "population", "none"]
-    epsilon: NonNegative
-    tolerance: NonNegative
+    name: Literal["group", "group_process", "leave_one_out", "gae", "reward", "constant", "preference"]
+    std: Literal["sample", "population", "none"] | None
+    epsilon: NonNegative | None
+    tolerance: NonNegative | None
     gamma: Share | None
     lam: Share | None
+    whiten: bool | None
 
 
 @dataclass(frozen=True)
 class KL:
     """The penalty that keeps the policy near its reference (§4.1)."""
 
-    placement: Literal["loss", "reward", "none"]
+    placement: Literal["loss", "reward", "implicit", "none"]
     estimator: Literal["k1", "k2", "k3"]
+    gradient: Literal["plain", "ratio", "straight_through"]
     coef: NonNegative
+    target: Positive | None
+    horizon: PositiveInt | None
+
+
+@dataclass(frozen=True)
+class Value:
+    """PPO's baseline (§4.1.1): a model of its own, or a head on the policy."""
+
+    name: Literal["none", "separate", "head"]
+    init: Literal["policy", "reward_model"] | None
+    lr: Positive | None
+    coef: Positive | None
+    clip: Positive | None
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """Outer iterations of Algorithm 1 (§4.1.4); without `explorations` there is one."""
+
+    name: Literal["single", "iterative"]
+    explorations: PositiveInt | None
+    refresh_reference: bool
+    reward_steps: NonNegativeInt
+    replay: OpenShare | None
 
 
 @dataclass(frozen=True)
@@ -183,6 +265,7 @@ class Sampling:
 
     group_size: PositiveInt
     temperature: Positive
+    temperature_in_log_probs: bool
     max_new_tokens: PositiveInt
 
 
@@ -190,12 +273,17 @@ class Sampling:
 class Algorithm:
     """The rest of the policy's loss; the pieces above are picked by the preset."""
 
-    name: Literal["grpo", "ppo"]
-    clip_low: OpenShare
-    clip_high: Positive
+    name: AlgorithmName
+    clip_low: OpenShare | None
+    clip_high: Positive | None
+    dual_clip: Annotated[float, Bounds(gt=1)] | None
+    ratio: Literal["token", "sequence"]
     updates_per_exploration: PositiveInt
     aggregation: Literal["sequence_mean", "token_mean", "constant"]
     aggregation_constant: Positive | None
+    empty_rows: Literal["count", "skip"]
+    truncated: Literal["keep", "mask"]
+    dynamic_sampling: NonNegativeInt
 
 
 @dataclass(frozen=True)
@@ -209,9 +297,9 @@ class RL:
     gradient_clip: Positive
     validate_every: PositiveInt
     validation_size: PositiveInt
+    flat_groups_warning: PositiveInt
     problems: Component
     module: Component
-    data: Component
     optim: Component
     schedule: Schedule
 
@@ -297,11 +385,15 @@ class Experiment:
     data: Data
     pretrain: Pretrain
     sft: SFT
+    samples: Samples
+    reward_data: RewardData
     reward_model: RewardModel
     source: Source
     reward: Reward
     advantage: Advantage
     kl: KL
+    value: Value
+    iteration: Iteration
     sampling: Sampling
     algorithm: Algorithm
     rl: RL

@@ -4,7 +4,7 @@ Both know their place in the data from one number that travels in the checkpoint
 undisturbed one would have seen. Each rank takes its rows of the same global batch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from dsmath.data.order import Shuffled
 from dsmath.data.packing import Document, PackedBatch, pack
 from dsmath.data.problem import Problem, Problems
+from dsmath.data.samples import Sampled
 from dsmath.errors import UserError
 from dsmath.models.load import Policy
 from dsmath.models.prompt import render_completion, render_prompt
@@ -84,7 +85,7 @@ class PackedSolutions(_PositionedData):
         self.sequence_length = sequence_length
         held_out = problems.split("validation")
         self.validation = [self._document(held_out[i]) for i in range(min(validation_size, len(held_out)))]
-        _check_ahead(problems.split("train"), self._document)
+        check_ahead(problems.split("train"), self._document)
 
     def batches(self) -> Iterator[PackedBatch]:
         position = self.position
@@ -133,24 +134,10 @@ class PackedSolutions(_PositionedData):
         return document
 
 
-@dataclass(frozen=True, slots=True)
-class PromptBatch:
-    """This rank's questions of one exploration."""
+class PolicyData(_PositionedData):
+    """What every source of outputs for policy optimisation shares: held-out prompts, and how a prompt is rendered.
 
-    problems: tuple[Problem, ...]
-    tokens: tuple[tuple[int, ...], ...]
-    exploration: int
-
-    def to(self, device: torch.device, non_blocking: bool = False) -> "PromptBatch":
-        """Itself: the sampler moves what it needs. Lightning calls it."""
-        return self
-
-
-class Prompts(_PositionedData):
-    """Batches of `questions` prompts, one batch for each of an exploration's `updates` (Algorithm 1).
-
-    Raises:
-        UserError: for a prompt that leaves no room for `max_new_tokens` in the model's context.
+    `batch_size` counts outputs; `samples` are those of the stage `samples`, where the source needs them.
     """
 
     def __init__(
@@ -160,37 +147,86 @@ class Prompts(_PositionedData):
         policy: Policy,
         prompt_style: str,
         instruction: str,
-        questions: int,
+        batch_size: int,
+        group_size: int,
         updates: int,
         max_new_tokens: int,
         validation_size: int,
         seed: int,
+        samples: Sequence[Sampled] = (),
     ) -> None:
         super().__init__()
-        self._stream = Shuffled(problems.split("train"), seed=seed, stage="rl")
+        self._problems = problems.split("train")
         self._policy = policy
         self._prompt = {"style": prompt_style, "instruction": instruction}
-        self.questions = questions
-        self.updates = updates
+        self._batch_size = batch_size
+        self._group_size = group_size
+        self._updates = updates
         self._max_new_tokens = max_new_tokens
+        self._seed = seed
+        self._samples = samples
         held_out = problems.split("validation")
         self.validation = [held_out[i] for i in range(min(validation_size, len(held_out)))]
         self.validation_tokens = [self.render(problem) for problem in self.validation]
-        _check_ahead(problems.split("train"), self.render)
-
-    def batches(self) -> Iterator[PromptBatch]:
-        update = self.position  # updates done so far
-        rank, ranks = self.share
-        while True:
-            exploration = update // self.updates
-            first = exploration * self.questions
-            problems = tuple(self._stream[i] for i in range(first + rank, first + self.questions, ranks))
-            yield PromptBatch(problems, tuple(tuple(self.render(p)) for p in problems), exploration)
-            update += 1
 
     def render(self, problem: Problem) -> list[int]:
         """The tokens of a prompt, checked to leave room for an answer."""
         return fitting_prompt(self._policy, problem, self._prompt, self._max_new_tokens)
+
+    def others(self, exploration: int, attempt: int, attempts: int) -> "PromptBatch":
+        """Another question for every place of an exploration's batch, for the `attempt`-th of so many times."""
+        raise NotImplementedError("only a source of prompts can be asked for others")
+
+
+@dataclass(frozen=True, slots=True)
+class PromptBatch:
+    """This rank's questions of one exploration; `numbers` are their places in the whole exploration."""
+
+    problems: tuple[Problem, ...]
+    tokens: tuple[tuple[int, ...], ...]
+    numbers: tuple[int, ...]
+    exploration: int
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "PromptBatch":
+        """Itself: the sampler moves what it needs. Lightning calls it."""
+        return self
+
+
+class Prompts(PolicyData):
+    """Questions for on-line methods: one batch of prompts for each of an exploration's `updates` (Algorithm 1).
+
+    Raises:
+        UserError: for fewer problems than an exploration asks, and for a prompt that leaves no room for
+            `max_new_tokens` in the model's context.
+    """
+
+    def __init__(self, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.questions = self._batch_size // self._group_size
+        if len(self._problems) < self.questions:
+            raise UserError(
+                f"rl.batch_size = {self._batch_size} asks {self.questions} questions an exploration, and there are "
+                f"only {len(self._problems)}; lower it to a multiple of sampling.group_size = {self._group_size}"
+            )
+        self._stream = Shuffled(self._problems, seed=self._seed, stage="rl")
+        self._others = Shuffled(self._problems, seed=self._seed, stage="rl", purpose="resampling")
+        check_ahead(self._problems, self.render)
+
+    def batches(self) -> Iterator[PromptBatch]:
+        update = self.position  # updates done so far
+        while True:
+            exploration = update // self._updates
+            yield self._batch(self._stream, exploration * self.questions, exploration)
+            update += 1
+
+    def others(self, exploration: int, attempt: int, attempts: int) -> PromptBatch:
+        return self._batch(self._others, (exploration * attempts + attempt) * self.questions, exploration)
+
+    def _batch(self, stream: Shuffled[Problem], first: int, exploration: int) -> PromptBatch:
+        rank, ranks = self.share
+        numbers = tuple(range(rank, self.questions, ranks))
+        problems = tuple(stream[first + number] for number in numbers)
+        return PromptBatch(problems, tuple(tuple(self.render(p)) for p in problems), numbers, exploration)
 
 
 def fitting_prompt(policy: Policy, problem: Problem, prompt: dict[str, str], max_new_tokens: int) -> list[int]:
@@ -208,7 +244,8 @@ def fitting_prompt(policy: Policy, problem: Problem, prompt: dict[str, str], max
     return tokens
 
 
-def _check_ahead(problems: Any, render: Callable[[Problem], Any]) -> None:
+def check_ahead(problems: Sequence[Problem], render: Callable[[Problem], Any]) -> None:
+    """Render every problem of a source that is not too large: one that cannot be rendered is found before anything runs."""
     if len(problems) <= CHECK_AHEAD:
         for i in range(len(problems)):
             render(problems[i])

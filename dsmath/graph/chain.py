@@ -39,7 +39,7 @@ def require_available(all_nodes: list[Node], e: Experiment) -> None:
     """Refuse to start what this version cannot finish.
 
     Raises:
-        UserError: naming the stages or the algorithm whose code is not part of this version.
+        UserError: naming the stages or the hardware that this version has no code for.
     """
     absent = [n.label for n in all_nodes if not n.stage.available]
     if absent:
@@ -47,22 +47,13 @@ def require_available(all_nodes: list[Node], e: Experiment) -> None:
             f"this version of dsmath cannot run {', '.join(absent)} yet: `dsmath plan` shows the whole chain; "
             "stages that run today: " + ", ".join(s.name for s in STAGES.values() if s.available)
         )
-    devices = e.hardware.devices * e.hardware.num_nodes
-    if devices > 1:
+    hardware = e.hardware
+    if hardware.num_nodes > 1 or (hardware.devices > 1 and hardware.strategy not in ("auto", "ddp")):
         raise UserError(
-            f"this version of dsmath can plan for the {devices} devices of hardware={e.hardware.name} but not run on "
-            "them yet; hardware=cpu and hardware=gpu run"
+            f"this version of dsmath can plan for hardware={hardware.name} with {hardware.num_nodes} × "
+            f"{hardware.devices} devices and strategy {hardware.strategy}, but not run on them yet; the devices of one "
+            "machine run with hardware.num_nodes=1 hardware.strategy=ddp"
         )
-    if any(n.stage.name == "rl" for n in all_nodes):
-        for key, value, runs in (
-            ("algorithm", e.algorithm.name, {"grpo"}),
-            ("source", e.source.name, {"online"}),
-            ("advantage", e.advantage.name, {"group"}),
-            ("kl.placement", e.kl.placement, {"loss", "none"}),
-        ):
-            if value not in runs:
-                can = " and ".join(f"{key}={name}" for name in sorted(runs))
-                raise UserError(f"this version of dsmath can plan {key}={value} but not run it yet; {can} can run")
 
 
 class _Builder:
@@ -87,13 +78,21 @@ class _Builder:
     def _inputs(self, name: str) -> dict[str, str]:
         """Digests of the files that a stage's result depends on besides the config."""
         e, found = self._e, dict[str, str]()
-        if name in ("sft", "rl", "eval"):
-            source = {"sft": e.sft.problems, "rl": e.rl.problems, "eval": e.eval.problems}[name]
-            for key, path in _problem_files(source).items():
+        if name in ("sft", "samples", "rl", "eval"):
+            for key, path in _problem_files(getattr(e, name).problems).items():
                 found[key] = self._digest(path)
-            folder = Path(str(e.model.policy.arguments.get("path", ""))).expanduser()
-            if "path" in e.model.policy.arguments and folder.is_dir():
-                found["model"] = self._digest(folder)
+        local: dict[str, Any] = {}
+        if name in ("sft", "samples", "reward_model", "rl", "eval"):
+            local["model"] = e.model.policy.arguments.get("path")
+        if name == "rl" and e.reward.path is not None:
+            local["reward"] = e.reward.path
+            if not Path(e.reward.path).expanduser().is_dir():
+                raise UserError(f"reward.path = {e.reward.path}: no such folder")
+        if name == "reward_model" and e.reward_model.benchmark is not None:
+            local["benchmark"] = e.reward_model.benchmark.arguments.get("path")
+        for key, path in local.items():
+            if path is not None and (place := Path(str(path)).expanduser()).exists():  # else a name of the hub
+                found[key] = self._digest(place)
         return found
 
     def _digest(self, path: Path) -> str:

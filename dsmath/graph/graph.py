@@ -17,6 +17,7 @@ class Stage:
     reads: tuple[str, ...]  # dotted config paths that decide the result: they are part of the fingerprint
     uses: tuple[str, ...]  # dotted config paths that it may look at and that change no result: hardware, paths, logger
     run: str  # "module:function"
+    parallel: bool = False  # the ranks of a job enter it together; otherwise rank 0 does it alone
     available: bool = True
 
     def function(self) -> Callable[..., Any]:

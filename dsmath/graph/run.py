@@ -2,27 +2,52 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dsmath.config.schema import Experiment
 from dsmath.graph.chain import nodes, require_available, targets, values, view
-from dsmath.graph.graph import Node
+from dsmath.graph.graph import Node, Stage
 from dsmath.graph.store import Entry, Owner, Store
+from dsmath.work import Work
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Work:
-    """What a stage's function is given: its view of the experiment, its folder, and its upstreams' results by stage."""
+class Task:
+    """One node to build: what every process that works on it needs to know."""
 
-    experiment: Experiment
-    node: Node
+    stage: Stage
+    label: str
+    variant: str
     folder: Path
     upstreams: Mapping[str, Entry]
-    tracker: Any
+
+    def do(self, e: Experiment, tracker: Any, *, rank: int = 0, ranks: int = 1) -> Mapping[str, Any]:
+        """Call the stage's function as one of `ranks` processes; its summary is returned."""
+        work = Work(
+            experiment=view(e, self.stage),
+            label=self.label,
+            variant=self.variant,
+            folder=self.folder,
+            upstreams=self.upstreams,
+            tracker=tracker,
+            rank=rank,
+            ranks=ranks,
+        )
+        summary: Mapping[str, Any] = self.stage.function()(work)
+        return summary
+
+
+Together = Callable[[Task], AbstractContextManager[int]]  # has other processes do it too; how many do it in all
+
+
+def alone(task: Task) -> AbstractContextManager[int]:
+    """This process does everything."""
+    return nullcontext(1)
 
 
 @dataclass(frozen=True)
@@ -34,8 +59,10 @@ class Built:
     found: bool
 
 
-def run(e: Experiment, tracker: Any, *, tell: Callable[[str], None]) -> list[Built]:
+def run(e: Experiment, tracker: Any, *, tell: Callable[[str], None], together: Together = alone) -> list[Built]:
     """Every node's result, built where the store lacks it; `tell` is told what happens, a line at a time.
+
+    `together` brings the other processes into a stage that several can do (dsmath/launch/ranks.py).
 
     Raises:
         UserError: when a stage is not part of this version, or the store cannot be written.
@@ -54,7 +81,7 @@ def run(e: Experiment, tracker: Any, *, tell: Callable[[str], None]) -> list[Bui
             entry = store.build(
                 node.stage.name,
                 node.fingerprint,
-                _maker(e, node, upstreams, tracker),
+                _maker(e, node, upstreams, tracker, together),
                 describe=_description(node, plain),
                 on_wait=lambda owner, node=node: tell(_waiting(node, owner)),  # type: ignore[misc]
             )
@@ -72,11 +99,12 @@ def results(built: Sequence[Built], e: Experiment) -> list[Built]:
 
 
 def _maker(
-    e: Experiment, node: Node, upstreams: Mapping[str, Entry], tracker: Any
+    e: Experiment, node: Node, upstreams: Mapping[str, Entry], tracker: Any, together: Together
 ) -> Callable[[Path], Mapping[str, Any]]:
     def make(folder: Path) -> Mapping[str, Any]:
-        summary: Mapping[str, Any] = node.stage.function()(Work(view(e, node.stage), node, folder, upstreams, tracker))
-        return summary
+        task = Task(node.stage, node.label, node.variant, folder, upstreams)
+        with together(task) if node.stage.parallel else alone(task) as ranks:
+            return task.do(e, tracker, ranks=ranks)
 
     return make
 

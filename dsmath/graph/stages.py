@@ -1,7 +1,7 @@
 """The stages of the paper: what each reads, what it grows from, and where its code is.
 
 `reads` decides a stage's result and is hashed; what is absent here can change freely without rebuilding anything.
-`version` is raised by hand when the code's results change.
+`version` is raised by hand when the code's results change. A `parallel` stage uses all devices of the hardware.
 """
 
 from dsmath.graph.graph import Stage
@@ -25,6 +25,7 @@ STAGES = {
             reads=("seed", "model", "pretrain", "hardware.precision"),
             uses=_USES,
             run="dsmath.stages.pretrain:run",
+            parallel=True,
             available=False,
         ),
         Stage(
@@ -33,24 +34,40 @@ STAGES = {
             reads=("seed", "model", "sft", "hardware.precision"),
             uses=_USES,
             run="dsmath.stages.sft:run",
+            parallel=True,
+        ),
+        Stage(
+            name="samples",
+            version=1,
+            reads=("seed", "model", "samples", "hardware.precision"),
+            uses=_USES,
+            run="dsmath.stages.samples:run",
+        ),
+        Stage(
+            name="reward_data",
+            version=1,
+            reads=("seed", "model", "reward_data", "reward_model.kind", "hardware.precision"),
+            uses=(*_USES, "samples"),
+            run="dsmath.stages.reward_data:run",
         ),
         Stage(
             name="reward_model",
             version=1,
             reads=("seed", "model", "reward_model", "hardware.precision"),
-            uses=_USES,
+            uses=(*_USES, "reward_data"),
             run="dsmath.stages.reward_model:run",
-            available=False,
+            parallel=True,
         ),
         Stage(
             name="rl",
-            version=1,
+            version=2,
             reads=(
-                *("seed", "model", "source", "reward", "advantage", "kl", "sampling", "algorithm", "rl"),
-                "hardware.precision",
+                *("seed", "model", "source", "reward", "advantage", "kl", "value", "iteration", "sampling"),
+                *("algorithm", "rl", "hardware.precision"),
             ),
-            uses=_USES,
+            uses=(*_USES, "reward_model", "reward_data"),  # part of the reward model's fingerprint
             run="dsmath.stages.rl:run",
+            parallel=True,
         ),
         Stage(
             name="eval",

@@ -26,11 +26,11 @@ from filelock import FileLock, Timeout
 from dsmath import __version__
 from dsmath.errors import UserError
 from dsmath.graph.fingerprint import file_digest, files_below
+from dsmath.work import SCRATCH
 
 log = logging.getLogger(__name__)
 
 RECORD = "entry.json"
-SCRATCH = "scratch"  # PARTIAL/scratch/ holds what only resuming needs (checkpoints): it is not part of the result
 POLL_SECONDS = 0.1
 
 

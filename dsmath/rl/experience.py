@@ -7,26 +7,32 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from dsmath.rl.sampler import Rollout
+# [batch, time] tensors that are cut to the longest output of the rows; the last four may be None
+_TIMED = (
+    *("completion_tokens", "response_mask", "advantages", "weights", "sampled_log_probs"),
+    *("old_log_probs", "reference_log_probs", "old_values", "returns"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Experience:
-    """Sampled outputs with their advantages; groups are consecutive rows."""
+    """Outputs with their gradient coefficients; groups and pairs are consecutive rows."""
 
     prompt_tokens: Int[Tensor, "batch prompt_time"]
     prompt_mask: Bool[Tensor, "batch prompt_time"]
     completion_tokens: Int[Tensor, "batch time"]
     response_mask: Bool[Tensor, "batch time"]
-    advantages: Float[Tensor, "batch"]
+    advantages: Float[Tensor, "batch time"]
     weights: Float[Tensor, "batch time"]  # of each token in the loss
     sampled_log_probs: Float[Tensor, "batch time"]  # as the sampler saw them
     old_log_probs: Float[Tensor, "batch time"] | None  # as the policy saw them before the first update
     reference_log_probs: Float[Tensor, "batch time"] | None
+    old_values: Float[Tensor, "batch time"] | None  # as the value model saw them before the first update
+    returns: Float[Tensor, "batch time"] | None
     ids: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.advantages)
+        return len(self.prompt_tokens)
 
     @property
     def sequences(self) -> Int[Tensor, "batch length"]:
@@ -48,9 +54,7 @@ class Experience:
         prompt = int(part["prompt_mask"].sum(dim=1).max())
         for name in ("prompt_tokens", "prompt_mask"):
             part[name] = part[name][:, -prompt:]
-        for name in ("completion_tokens", "response_mask", "weights", "sampled_log_probs"):
-            part[name] = part[name][:, :length]
-        for name in ("old_log_probs", "reference_log_probs"):
+        for name in _TIMED:
             part[name] = None if part[name] is None else part[name][:, :length]
         return replace(self, **part)
 
@@ -69,26 +73,3 @@ class Experience:
     def from_state_dict(cls, state: dict[str, Any]) -> Self:
         """The inverse of `state_dict`."""
         return cls(**{**state, "ids": tuple(state["ids"])})
-
-
-def experience(
-    rollout: Rollout,
-    *,
-    advantages: Float[Tensor, "batch"],
-    weights: Float[Tensor, "batch time"],
-    reference_log_probs: Float[Tensor, "batch time"] | None,
-    ids: tuple[str, ...],
-) -> Experience:
-    """A rollout with what it is worth; the old log-probabilities are added by the first update."""
-    return Experience(
-        prompt_tokens=rollout.prompt_tokens,
-        prompt_mask=rollout.prompt_mask,
-        completion_tokens=rollout.completion_tokens,
-        response_mask=rollout.response_mask,
-        advantages=advantages,
-        weights=weights,
-        sampled_log_probs=rollout.log_probs,
-        old_log_probs=None,
-        reference_log_probs=reference_log_probs,
-        ids=ids,
-    )

@@ -5,6 +5,7 @@ and, where a gradient is wanted, recomputes a slice in the backward pass, so tha
 held.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +34,16 @@ def token_entropy(logits: Float[Tensor, "batch time vocabulary"], *, temperature
     return _log_probs_and_entropy(logits, tokens, temperature=temperature, with_entropy=True)[1]
 
 
-def sequence_log_probs(
+@dataclass(frozen=True, slots=True)
+class SequenceTerms:
+    """What one forward pass says about the response tokens of every row; what was not asked for is None."""
+
+    log_probs: Float[Tensor, "batch response_length"]
+    entropy: Float[Tensor, "batch response_length"] | None
+    values: Float[Tensor, "batch response_length"] | None
+
+
+def sequence_terms(
     model: "PreTrainedModel",
     sequences: Int[Tensor, "batch length"],
     attention_mask: Bool[Tensor, "batch length"],
@@ -41,23 +51,45 @@ def sequence_log_probs(
     response_length: int,
     temperature: float,
     with_entropy: bool = False,
-) -> tuple[Float[Tensor, "batch response_length"], Float[Tensor, "batch response_length"] | None]:
-    """The log-probabilities of the last `response_length` tokens of every row, and their entropies when asked for.
+    value_head: torch.nn.Module | None = None,
+) -> SequenceTerms:
+    """The log-probabilities of the last `response_length` tokens of every row, and what else is asked for.
 
-    Rows are a left-padded prompt followed by a right-padded completion, as `Rollout.sequences`. Gradients flow to the
-    model. Values at padding are finite and mean nothing: mask them.
+    Rows are a left-padded prompt followed by a right-padded completion, as `Rollout.sequences`. `value_head` maps the
+    last hidden states, `[batch, response_length, hidden]`, to one value for each state before a token is chosen.
+    Gradients flow to the model and the head. Values at padding are finite and mean nothing: mask them.
     """
     # The logits at position p predict position p + 1: keep one position before the response, drop the last.
-    logits = model(
+    output = model(
         input_ids=sequences,
         attention_mask=attention_mask.long(),
         position_ids=position_ids(attention_mask),
         logits_to_keep=response_length + 1,
         use_cache=False,
-    ).logits[:, :-1]
+        output_hidden_states=value_head is not None,
+    )
     tokens = sequences[:, -response_length:]
-    log_probs, entropy = _log_probs_and_entropy(logits, tokens, temperature=temperature, with_entropy=with_entropy)
-    return log_probs, entropy if with_entropy else None
+    log_probs, entropy = _log_probs_and_entropy(
+        output.logits[:, :-1], tokens, temperature=temperature, with_entropy=with_entropy
+    )
+    values = None
+    if value_head is not None:
+        values = value_head(output.hidden_states[-1][:, -response_length - 1 : -1]).squeeze(-1).float()
+    return SequenceTerms(log_probs, entropy if with_entropy else None, values)
+
+
+def sequence_log_probs(
+    model: "PreTrainedModel",
+    sequences: Int[Tensor, "batch length"],
+    attention_mask: Bool[Tensor, "batch length"],
+    *,
+    response_length: int,
+    temperature: float,
+) -> Float[Tensor, "batch response_length"]:
+    """The log-probabilities of the last `response_length` tokens of every row; see `sequence_terms`."""
+    return sequence_terms(
+        model, sequences, attention_mask, response_length=response_length, temperature=temperature
+    ).log_probs
 
 
 def position_ids(attention_mask: Bool[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:

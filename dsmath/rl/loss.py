@@ -1,13 +1,16 @@
-"""The clipped surrogate and GRPO's loss (DeepSeekMath §4.1, equations 1 and 3), to be minimised."""
+"""The clipped surrogate and the whole loss of a policy (DeepSeekMath §4.1, equations 1 and 3), to be minimised."""
 
+import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from dsmath.rl.kl import KLEstimator, kl_estimate
+from dsmath.rl.kl import KLEstimator, KLGradient, kl_estimate, kl_penalty
+
+RatioLevel = Literal["token", "sequence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class PolicyTerms:
     ratio: Float[Tensor, "batch time"]  # π_θ / π_old
     clipped_low: Bool[Tensor, "batch time"]  # stopped from becoming even less likely: no gradient
     clipped_high: Bool[Tensor, "batch time"]  # stopped from becoming even more likely: no gradient
+    clipped_dual: Bool[Tensor, "batch time"] | None  # bad and far too likely: given up, no gradient
 
 
 def policy_loss(
@@ -25,20 +29,45 @@ def policy_loss(
     old_log_probs: Float[Tensor, "batch time"],
     advantages: Float[Tensor, "batch #time"],
     *,
-    clip_low: float,
-    clip_high: float,
+    mask: Bool[Tensor, "batch time"],
+    clip_low: float | None,
+    clip_high: float | None,
+    dual_clip: float | None = None,
+    ratio_level: RatioLevel = "token",
 ) -> PolicyTerms:
-    """`-min(ρ A, clip(ρ, 1 - clip_low, 1 + clip_high) A)` for every token, with ρ = π_θ/π_old (equation 1).
+    """`-min(ρ A, clip(ρ, 1 - clip_low, 1 + clip_high) A)` for every token, with ρ = π_θ/π_old (equation 1); 0 outside
+    the mask, which may hold anything.
 
-    Advantages are one per token, or one per row as `[batch, 1]`.
+    Advantages are one per token, or one per row as `[batch, 1]`. A clip of None does not clip. With a `dual_clip` c,
+    the loss of a token of negative advantage is at most `-c A`, however likely it has become (arXiv 1912.09729). At
+    ratio level `sequence` all tokens of a row share ρ, the geometric mean of theirs, and every one of them gets its
+    gradient (GSPO, arXiv 2507.18071, equation 7). Raises ValueError when `dual_clip` is not above 1.
     """
-    ratio = (log_probs - old_log_probs).exp()
-    clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
+    if dual_clip is not None and dual_clip <= 1:
+        raise ValueError(f"dual_clip must be above 1, got {dual_clip}: it would cut off tokens that have not moved")
+    # Before any exp: an overflow in padding would survive as 0 * inf = NaN, in the loss or in its gradient.
+    log_ratio = log_probs.masked_fill(~mask, 0) - old_log_probs.masked_fill(~mask, 0)
+    advantages = advantages.expand_as(mask).masked_fill(~mask, 0)
+    match ratio_level:
+        case "token":
+            ratio = log_ratio.exp()
+        case "sequence":
+            lengths = mask.sum(dim=1, keepdim=True).clamp(min=1)
+            ratio = (log_ratio.sum(dim=1, keepdim=True) / lengths).exp().expand_as(log_ratio)
+        case _:
+            raise ValueError(f"unknown ratio level {ratio_level!r}: expected token or sequence")
+    # No ratio is below 0 or above infinity: as bounds these clip nothing.
+    low = 0.0 if clip_low is None else 1 - clip_low
+    high = math.inf if clip_high is None else 1 + clip_high
+    loss = -torch.minimum(ratio * advantages, ratio.clamp(low, high) * advantages)
+    if dual_clip is not None:
+        loss = torch.where(advantages < 0, torch.minimum(loss, -dual_clip * advantages), loss)
     return PolicyTerms(
-        loss=-torch.minimum(ratio * advantages, clipped * advantages),
+        loss=loss,
         ratio=ratio,
-        clipped_low=(ratio < 1 - clip_low) & (advantages < 0),
-        clipped_high=(ratio > 1 + clip_high) & (advantages > 0),
+        clipped_low=(ratio < low) & (advantages < 0),
+        clipped_high=(ratio > high) & (advantages > 0),
+        clipped_dual=None if dual_clip is None else (ratio > dual_clip) & (advantages < 0),
     )
 
 
@@ -58,8 +87,8 @@ class LossMetrics:
         )
 
     def means(self) -> dict[str, float]:
-        """Token means: `ratio_mean`, `clip_fraction_low`, `clip_fraction_high`, `approx_kl`, with a reference `kl`; and
-        `ratio_max`.
+        """Token means: `ratio_mean`, `clip_fraction_low`, `clip_fraction_high`, `approx_kl`, with a dual clip
+        `clip_fraction_dual`, with a reference `kl`; and `ratio_max`.
 
         `approx_kl` estimates KL(π_old || π_θ), `kl` is the penalty's estimate against the reference.
         """
@@ -69,7 +98,7 @@ class LossMetrics:
         }
 
 
-def grpo_loss(
+def policy_objective(
     log_probs: Float[Tensor, "batch time"],
     *,
     old_log_probs: Float[Tensor, "batch time"],
@@ -77,13 +106,16 @@ def grpo_loss(
     advantages: Float[Tensor, "batch #time"],
     mask: Bool[Tensor, "batch time"],
     weights: Float[Tensor, "batch time"],
-    clip_low: float,
-    clip_high: float,
+    clip_low: float | None,
+    clip_high: float | None,
+    dual_clip: float | None,
+    ratio_level: RatioLevel,
     kl_coef: float,
     kl_estimator: KLEstimator,
+    kl_gradient: KLGradient,
 ) -> tuple[Float[Tensor, ""], LossMetrics]:
-    """GRPO's loss `Σ weights * (policy loss + kl_coef * KL(π_θ || π_ref))`, equations 3 and 4, and what to log about
-    it.
+    """`Σ weights * (policy loss + kl_coef * KL(π_θ || π_ref))`, and what to log about it: equation 1 without the KL
+    term, GRPO's equations 3 and 4 with it.
 
     `weights` are these rows of the whole batch's `token_weights`, so that micro-batches add up. Without a reference
     there is no KL term; ValueError when `kl_coef` then is not zero. Whatever stands outside the mask has no influence,
@@ -91,17 +123,25 @@ def grpo_loss(
     """
     if reference_log_probs is None and kl_coef != 0:
         raise ValueError(f"kl_coef is {kl_coef}, which needs reference_log_probs")
-    # Before any exp: an overflow in padding would survive as 0 * inf = NaN, in the loss or in its gradient.
     log_probs, old_log_probs = log_probs.masked_fill(~mask, 0), old_log_probs.masked_fill(~mask, 0)
-    advantages = advantages.expand_as(mask).masked_fill(~mask, 0)
-
-    terms = policy_loss(log_probs, old_log_probs, advantages, clip_low=clip_low, clip_high=clip_high)
+    terms = policy_loss(
+        log_probs,
+        old_log_probs,
+        advantages,
+        mask=mask,
+        clip_low=clip_low,
+        clip_high=clip_high,
+        dual_clip=dual_clip,
+        ratio_level=ratio_level,
+    )
     per_token = terms.loss
     reference_kl = None
     if reference_log_probs is not None:
-        reference_kl = kl_estimate(log_probs, reference_log_probs.masked_fill(~mask, 0), estimator=kl_estimator)
+        reference = reference_log_probs.masked_fill(~mask, 0)
+        reference_kl = kl_penalty(log_probs, old_log_probs, reference, estimator=kl_estimator, gradient=kl_gradient)
         per_token = per_token + kl_coef * reference_kl
-    return (weights * per_token).sum(), _metrics(terms, log_probs, old_log_probs, reference_kl, mask)
+    loss = (weights.masked_fill(~mask, 0) * per_token).sum()
+    return loss, _metrics(terms, log_probs, old_log_probs, reference_kl, mask)
 
 
 @torch.no_grad()
@@ -119,8 +159,10 @@ def _metrics(
         # The tokens are π_old's, so k3 with the roles exchanged estimates KL(π_old || π_θ).
         "approx_kl": kl_estimate(old_log_probs, log_probs, estimator="k3"),
     }
+    if terms.clipped_dual is not None:
+        values["clip_fraction_dual"] = terms.clipped_dual
     if reference_kl is not None:
-        values["kl"] = reference_kl.detach()
+        values["kl"] = reference_kl
     return LossMetrics(
         tokens=mask.sum().to(log_probs.dtype),
         sums={name: value.masked_fill(~mask, 0).sum().to(log_probs.dtype) for name, value in values.items()},

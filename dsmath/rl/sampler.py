@@ -49,6 +49,33 @@ class Rollout:
         return [row[:length] for row, length in zip(self.completion_tokens.tolist(), lengths, strict=True)]
 
 
+def as_rollout(
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    *,
+    pad_token_id: int,
+    device: torch.device,
+    log_probs: Sequence[Sequence[float]] | None = None,
+    truncated: Sequence[bool] | None = None,
+) -> Rollout:
+    """Completions that are known already, one prompt each, as if they had been sampled; `log_probs` default to 0."""
+    prompt_tokens, prompt_mask = _left_pad(prompts, pad_token_id, device)
+    width = max(map(len, completions))
+
+    def right_pad(rows: Sequence[Sequence[float]], value: float) -> Tensor:
+        return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], device=device)
+
+    mask = torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in completions], device=device)
+    return Rollout(
+        prompt_tokens=prompt_tokens,
+        prompt_mask=prompt_mask,
+        completion_tokens=right_pad(completions, pad_token_id),
+        response_mask=mask,
+        log_probs=torch.zeros(mask.shape, device=device) if log_probs is None else right_pad(log_probs, 0.0),
+        truncated=torch.tensor([False] * len(completions) if truncated is None else list(truncated), device=device),
+    )
+
+
 @torch.no_grad()  # not inference_mode: training could not use its tensors, nor any that the model caches meanwhile
 def generate(
     model: "PreTrainedModel",
@@ -60,6 +87,7 @@ def generate(
     eos_token_id: int | Sequence[int],
     pad_token_id: int,
     seed: int,
+    indices: Sequence[int] | None = None,
     max_rows: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Rollout:
@@ -68,6 +96,7 @@ def generate(
     Temperature 0 takes the likeliest token, with its log-probability at temperature 1. `max_rows` bounds the rows that
     are sampled at once: prompts of similar length then go together and the result is the same, in the given order.
     `on_progress(done, total)` counts finished rows. The model samples in evaluation mode and gets its own mode back.
+    `indices` number the prompts for the seed, where they are a share of a larger list; 0, 1, … otherwise.
     Raises ValueError for an empty prompt.
     """
     if not prompts or not all(prompts):
@@ -86,7 +115,8 @@ def generate(
     with _evaluation_mode(model):
         for chosen, samples in _batches(prompts, samples_per_prompt, max_rows or total):
             width = max(len(prompts[i]) for i in chosen)
-            noise = _noise(seed, chosen, samples, max_new_tokens, device) if temperature > 0 else None
+            numbers = chosen if indices is None else [indices[i] for i in chosen]
+            noise = _noise(seed, numbers, samples, max_new_tokens, device) if temperature > 0 else None
             rows = torch.tensor([i * samples_per_prompt + s for i in chosen for s in samples], device=device)
             picked = torch.tensor(chosen, device=device)
             steps = _steps(
@@ -251,12 +281,12 @@ def _draw(
 
 
 def _noise(
-    seed: int, chosen: Sequence[int], samples: range, max_new_tokens: int, device: torch.device
+    seed: int, numbers: Sequence[int], samples: range, max_new_tokens: int, device: torch.device
 ) -> Float[Tensor, "rows max_new_tokens"]:
     """Uniform numbers for every row, from its prompt's own generator: independent of how the prompts are batched."""
     rows = []
-    for index in chosen:
-        generator = torch.Generator().manual_seed(derive_seed(seed, "sampler", "prompt", step=index))
+    for number in numbers:
+        generator = torch.Generator().manual_seed(derive_seed(seed, "sampler", "prompt", step=number))
         rows.append(torch.rand(samples.stop, max_new_tokens, generator=generator, dtype=torch.float64)[samples.start :])
     return torch.cat(rows).to(device, torch.float32 if device.type == "mps" else torch.float64)  # MPS has no float64
 

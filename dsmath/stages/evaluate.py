@@ -6,9 +6,9 @@ from typing import Any
 
 from dsmath.data.modules import fitting_prompt
 from dsmath.evaluation.evaluate import evaluate
-from dsmath.graph.run import Work
 from dsmath.progress import Progress
 from dsmath.stages.policies import initial_policy
+from dsmath.work import Work
 
 SAMPLES = "samples.jsonl"
 
@@ -16,14 +16,14 @@ SAMPLES = "samples.jsonl"
 def run(work: Work) -> Mapping[str, Any]:
     """Answer every held-out problem greedily and `samples` times, keep all answers, and count."""
     e = work.experiment
-    policy = initial_policy(work, work.node.variant)
+    policy = initial_policy(work, work.variant)
     held_out = e.eval.problems.build().split("test")
     problems = [held_out[i] for i in range(min(e.eval.size, len(held_out)))]
     prompt = {"style": e.model.prompt.style, "instruction": e.model.prompt.instruction}
     prompts = [fitting_prompt(policy, problem, prompt, e.eval.max_new_tokens) for problem in problems]
-    logger = work.tracker.stage(work.node.label.replace("@", "/"), work.folder)
+    logger = work.tracker.stage(work.label.replace("@", "/"), work.folder)
     logger.forget_after(-1)
-    progress = Progress(work.node.label, len(problems) * (1 + e.eval.samples), enabled=e.trainer.progress)
+    progress = Progress(work.label, len(problems) * (1 + e.eval.samples), enabled=e.trainer.progress)
     progress.start()
     try:
         result, answers = evaluate(policy, problems, prompts, e.eval, seed=e.seed, on_progress=progress.advance_to)

@@ -3,8 +3,10 @@
 import gc
 from pathlib import Path
 
-from dsmath.graph.run import Work
+from lightning.pytorch.utilities import rank_zero_only
+
 from dsmath.models.load import Policy, load_saved, save_policy
+from dsmath.work import Work
 
 MODEL = "model"  # the folder of a stage's result that holds its policy
 
@@ -21,6 +23,7 @@ def initial_policy(work: Work, upstream: str) -> Policy:
     return Policy(policy.model, policy.tokenizer, context)
 
 
+@rank_zero_only
 def keep_policy(policy: Policy, folder: Path) -> None:
-    """Make the policy part of the stage's result."""
+    """Make the policy part of the stage's result; ranks hold the same, and the first keeps it."""
     save_policy(policy, folder / MODEL)

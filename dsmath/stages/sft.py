@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dsmath.graph.run import Work
 from dsmath.models.load import parameter_count
 from dsmath.stages.policies import initial_policy, keep_policy
 from dsmath.training.fit import fit
+from dsmath.work import Work
 
 
 def run(work: Work) -> Mapping[str, Any]:
@@ -24,7 +24,7 @@ def run(work: Work) -> Mapping[str, Any]:
         seed=e.seed,
     )
     module = e.sft.module.build(
-        policy=policy,
+        model=policy.model,
         optim=e.sft.optim.build(),
         schedule=e.sft.schedule,
         steps=e.sft.steps,

@@ -8,11 +8,12 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+import torch.distributed as dist
 
 from dsmath import interrupt
 from dsmath.progress import Progress
 from dsmath.tracking.tracker import StageLogger
-from dsmath.training.module import NonFiniteError, TrainingModule
+from dsmath.training.module import NonFiniteError, TrainingModule, gather_to_all
 from dsmath.training.policy_optimisation import PolicyOptimisation
 
 STATE = "state.ckpt"
@@ -27,22 +28,29 @@ class SaveState(L.Callback):
         self._wandb_id = wandb_id
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        interrupt.listen()  # Lightning has taken SIGTERM for itself by now
-        interrupt.stop_if_requested()  # what came meanwhile, Lightning would end with exit code 0
+        self._stop_if(self._asked(trainer))  # what came meanwhile
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        stop = trainer.strategy.reduce_boolean_decision(interrupt.requested(), all=False)
-        if stop or trainer.global_step % self._every == 0 or trainer.global_step == trainer.max_steps:
+        asked = self._asked(trainer)
+        if asked or trainer.global_step % self._every == 0 or trainer.global_step == trainer.max_steps:
             self.save(trainer)
-        if stop:
-            interrupt.stop_if_requested()
+        self._stop_if(asked)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """A loss that is not finite leaves the state of before its step; another error may be half-way through one."""
-        if isinstance(exception, NonFiniteError) and trainer.world_size == 1 and not self._path.exists():
+        if isinstance(exception, NonFiniteError) and not self._path.exists():  # all ranks raise it together
             self.save(trainer)
+
+    def _asked(self, trainer: L.Trainer) -> int:
+        """The signal that any rank was asked to stop with; 0 for none."""
+        own = torch.tensor(interrupt.requested() or 0, device=trainer.strategy.root_device)
+        return int(trainer.strategy.reduce(own, reduce_op="max"))
+
+    def _stop_if(self, signum: int) -> None:
+        if signum:
+            raise interrupt.Interrupted(signum)
 
     def save(self, trainer: L.Trainer) -> None:
         """The whole state, written beside and renamed into place."""
@@ -56,23 +64,32 @@ class SaveState(L.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """W&B's run, and the generators that libraries may draw from; dsmath's own are derived anew at each step."""
-        numpy_state: Any = np.random.get_state(legacy=True)
-        return {
-            "wandb_id": self._wandb_id,
-            "python": random.getstate(),
-            "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
-            "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        }
+        return {"wandb_id": self._wandb_id, "generators": gather_to_all(_generators())}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        version, internal, gauss = state_dict["python"]
-        random.setstate((version, tuple(internal), gauss))
-        name, keys, *rest = state_dict["numpy"]
-        np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-        torch.set_rng_state(state_dict["torch"])
-        if state_dict["cuda"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state_dict["cuda"])
+        generators, rank = state_dict["generators"], dist.get_rank() if dist.is_initialized() else 0
+        if rank < len(generators):  # there may be more ranks than before
+            _set_generators(generators[rank])
+
+
+def _generators() -> dict[str, Any]:
+    numpy_state: Any = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (numpy_state[0], torch.from_numpy(numpy_state[1].astype(np.int64)), *numpy_state[2:]),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+    }
+
+
+def _set_generators(found: dict[str, Any]) -> None:
+    version, internal, gauss = found["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, *rest = found["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(found["torch"])
+    if found["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(found["cuda"])
 
 
 class ShowProgress(L.Callback):

@@ -5,12 +5,12 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from dsmath.errors import UserError
-from dsmath.graph.run import Work
-from dsmath.graph.store import SCRATCH
 from dsmath.training.callbacks import STATE, SaveState, ShowProgress
 from dsmath.training.module import TrainingModule
+from dsmath.work import Work
 
 
 def fit(work: Work, module: TrainingModule, data: L.LightningDataModule, *, shown: tuple[str, ...]) -> None:
@@ -21,12 +21,12 @@ def fit(work: Work, module: TrainingModule, data: L.LightningDataModule, *, show
         Interrupted: when asked to stop; the state resumes.
     """
     e = work.experiment
-    scratch = work.folder / SCRATCH
-    scratch.mkdir(exist_ok=True)
-    logger = work.tracker.stage(work.node.label, work.folder)
+    scratch = work.scratch
+    logger = work.tracker.stage(work.label, work.folder)
     run = logger.experiment
     save = SaveState(folder=scratch, every=e.trainer.checkpoint_every, wandb_id=run.id if run is not None else None)
-    progress = ShowProgress(label=work.node.label, total=module.steps, shown=shown, enabled=e.trainer.progress)
+    enabled = e.trainer.progress and work.rank == 0
+    progress = ShowProgress(label=work.label, total=module.steps, shown=shown, enabled=enabled)
     callbacks = [component.build() for component in e.trainer.callbacks.values()]
     state = scratch / STATE
     logger.forget_after(_steps_done(state))
@@ -44,23 +44,30 @@ def fit(work: Work, module: TrainingModule, data: L.LightningDataModule, *, show
         use_distributed_sampler=False,
         default_root_dir=scratch,
     )
+    _keep_signal_handlers(trainer)
     trainer.fit(module, data, ckpt_path=state if state.exists() else None, weights_only=True)
 
 
 def _hardware(work: Work) -> dict[str, Any]:
     hardware = work.experiment.hardware
-    if hardware.accelerator == "gpu" and torch.cuda.device_count() < hardware.devices:
+    if hardware.accelerator == "gpu" and torch.cuda.device_count() < work.ranks:
         raise UserError(
-            f"hardware={hardware.name} wants {hardware.devices} GPUs a node, and {torch.cuda.device_count()} are here; "
+            f"hardware={hardware.name} wants {work.ranks} GPUs a node, and {torch.cuda.device_count()} are here; "
             "use hardware=cpu, or a machine that has them"
         )
-    return {
-        "accelerator": hardware.accelerator,
-        "devices": hardware.devices,
-        "num_nodes": hardware.num_nodes,
-        "precision": hardware.precision,
-        "strategy": hardware.strategy,
-    }
+    shared = {"accelerator": hardware.accelerator, "devices": work.ranks, "precision": hardware.precision}
+    if work.ranks == 1:
+        return shared
+    # the ranks exist already (dsmath/launch/ranks.py), whatever SLURM's or torchrun's variables say
+    return shared | {"strategy": "ddp", "plugins": [LightningEnvironment()]}
+
+
+def _keep_signal_handlers(trainer: L.Trainer) -> None:
+    """Lightning would take SIGTERM, and tell the other ranks of it in the middle of whatever they are doing together.
+
+    dsmath listens for itself (dsmath/interrupt.py), and ranks agree to stop after a step (`SaveState`).
+    """
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
 
 
 def _steps_done(state: Path) -> int:

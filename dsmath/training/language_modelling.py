@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -44,10 +45,11 @@ class LanguageModelling(TrainingModule):
         """The mean negative log-likelihood of the held-out solutions' tokens, in nats."""
         self.model.eval()
         total, count = 0.0, 0
-        for batch in self._data.validation_batches():
+        for batch in islice(self._data.validation_batches(), self.global_rank, None, self.trainer.world_size):
             total += float(self._negative_log_likelihood(batch.to(self.device)).sum())
             count += int(batch.learned.sum())
-        return total / max(count, 1)
+        means = self.mean_over_ranks({"total": total, "count": count})
+        return means["total"] / means["count"] if means["count"] else 0.0
 
     @property
     def _data(self) -> PackedSolutions:

@@ -1,36 +1,55 @@
 """What every training module shares: one optimizer step over micro-batches, guarded against non-finite numbers."""
 
+import contextlib
 import math
 import resource
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import lightning as L
 import torch
+import torch.distributed as dist
+from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from dsmath.config.schema import Schedule
 from dsmath.errors import UserError
-from dsmath.models.load import Policy
 from dsmath.randomness import derive_seed
 from dsmath.training.schedule import factor
+
+T = TypeVar("T")
+SUMMED = ("tokens_per_second", "outputs")  # metrics that ranks have a part of each
+BUCKET = 2**25  # elements of gradients that ranks add at once
+GREATEST = ("_max", "peak_memory_mb", "sampler_gap")  # metrics with these endings: the greatest of all ranks counts
 
 
 class NonFiniteError(UserError):
     """The loss or its gradient is NaN or infinite; the weights are still those from before the step."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """Parameters that share a learning rate and are clipped together; `lr` None is the optimizer's own."""
+
+    name: str
+    parameters: list[torch.nn.Parameter]
+    lr: float | None = None
+
+
 class TrainingModule(L.LightningModule):
-    """A policy that is trained by manual optimisation, so that a batch of any size is one exactly normalised step."""
+    """A model that is trained by manual optimisation, so that a batch of any size is one exactly normalised step."""
 
     stage: str
 
     def __init__(
         self,
         *,
-        policy: Policy,
+        model: torch.nn.Module,
         optim: Callable[..., Optimizer],
         schedule: Schedule,
         steps: int,
@@ -39,8 +58,7 @@ class TrainingModule(L.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.policy = policy
-        self.model = policy.model
+        self.model: Any = model
         self.steps = steps
         self._optim = optim
         self._schedule = schedule
@@ -48,16 +66,24 @@ class TrainingModule(L.LightningModule):
         self._seed = seed
         self.last_metrics: dict[str, float] = {}
 
+    def parts(self) -> list[Part]:
+        """What is trained; the first part's gradient norm is logged as `gradient_norm`, another's under its name."""
+        return [Part("model", [p for p in self.model.parameters() if p.requires_grad])]
+
     def configure_optimizers(self) -> Any:
         """The configured optimizer, with weight decay on matrices alone, and its schedule."""
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in trained if p.ndim >= 2]},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-        ]
+        groups: list[dict[str, Any]] = []
+        for part in self.parts():
+            rate = {} if part.lr is None else {"lr": part.lr}
+            groups.append({"params": [p for p in part.parameters if p.ndim >= 2], **rate})
+            groups.append({"params": [p for p in part.parameters if p.ndim < 2], "weight_decay": 0.0, **rate})
         optimizer = self._optim([g for g in groups if g["params"]])
         scheduler = LambdaLR(optimizer, lambda step: factor(self._schedule, step, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def on_fit_start(self) -> None:
+        """Memory is counted from here."""
+        forget_peak_memory(self.device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout and whatever else draws from torch's own generator draws the same again after a resume."""
@@ -65,37 +91,89 @@ class TrainingModule(L.LightningModule):
         torch.manual_seed(seed)
 
     def update(self, losses: Iterable[Tensor], ids: Sequence[str]) -> dict[str, float]:
-        """One optimizer step on the sum of the losses; what to log about it.
+        """One optimizer step on the sum of the losses, averaged over ranks; what to log about it.
+
+        A rank may have any number of losses, and making them must not wait for other ranks.
 
         Raises:
-            NonFiniteError: before any weight changes, when a loss or the gradient is not finite.
+            NonFiniteError: on every rank and before any weight changes, when a loss or the gradient is not finite.
         """
         optimizer, scheduler = self.optimizers(), self.lr_schedulers()
         assert not isinstance(optimizer, list)
         assert isinstance(scheduler, LambdaLR)
         optimizer.zero_grad()
-        total = 0.0
-        for loss in losses:
-            value = loss.item()
-            if not math.isfinite(value):
-                raise self._non_finite("loss", value, ids)
-            self.manual_backward(loss)
-            total += value
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self._gradient_clip).item()
-        if not math.isfinite(norm):
-            raise self._non_finite("gradient norm", norm, ids)
+        strategy, total = self.trainer.strategy, 0.0
+        # the gradients of all micro-batches travel at once, after all ranks have found theirs finite
+        with strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext():
+            for loss in losses:
+                value = loss.item()
+                total += value
+                if not math.isfinite(value):
+                    break
+                self.manual_backward(loss)
+        trained = [p for group in optimizer.param_groups for p in group["params"]]
+        found = self._mean([total, *(float(p.grad is not None) for p in trained)])  # not finite on one, nor the mean
+        if not math.isfinite(found[0]):
+            raise self._non_finite("loss", total, ids)
+        self._average_gradients([p for p, share in zip(trained, found[1:], strict=True) if share > 0])
+        norms: dict[str, float] = {}
+        for part in self.parts():
+            norm = torch.nn.utils.clip_grad_norm_(part.parameters, self._gradient_clip).item()
+            if not math.isfinite(norm):
+                raise self._non_finite("gradient norm", norm, ids)
+            norms[f"{part.name}_gradient_norm" if norms else "gradient_norm"] = norm
         rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
         scheduler.step()
-        return {"loss": total, "gradient_norm": norm, "learning_rate": rate}
+        return {"loss": found[0], "learning_rate": rate, **norms}
 
     def report(self, metrics: dict[str, float]) -> None:
-        """Log a step's metrics now: before any callback saves the state, so that no resume loses a row."""
+        """Log a step's metrics now: before any callback saves the state, so that no resume loses a row.
+
+        They become those of all ranks: each rank has to report the same names at the same step.
+        """
+        metrics = self.mean_over_ranks(metrics)
+        metrics |= {name: metrics[name] * self.trainer.world_size for name in SUMMED if name in metrics}
         self.last_metrics = metrics
         self.log_dict(metrics, logger=False)
         if self.global_step % self.trainer.log_every_n_steps == 0 or self.global_step == self.steps:  # type: ignore[attr-defined]
             for logger in self.loggers:
                 logger.log_metrics(metrics, self.global_step)
+
+    def mean_over_ranks(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Each metric's mean over ranks, or its greatest value (`GREATEST`); what it returned before stays as it is."""
+        names, values = list(metrics), list(metrics.values())
+        if self.trainer.world_size == 1:
+            return dict(metrics)
+        found = self._all([float(value) for value in values])
+        means, maxima = found.mean(dim=0).tolist(), found.amax(dim=0).tolist()
+        return {n: top if n.endswith(GREATEST) else mean for n, mean, top in zip(names, means, maxima, strict=True)}
+
+    def _mean(self, values: list[float]) -> list[float]:
+        if self.trainer.world_size == 1:
+            return values
+        means: list[float] = self._all(values).mean(dim=0).tolist()
+        return means
+
+    def _all(self, values: list[float]) -> Tensor:
+        """`[ranks, values]` of every rank, the same on each to the last bit."""
+        own = torch.tensor(values, dtype=torch.float64, device=self.device)
+        every = [torch.empty_like(own) for _ in range(self.trainer.world_size)]
+        dist.all_gather(every, own)
+        return torch.stack(every)
+
+    def _average_gradients(self, parameters: list[torch.nn.Parameter]) -> None:
+        """Gradients become their mean over ranks; a rank without one for a parameter counts as zero."""
+        ranks = self.trainer.world_size
+        if ranks == 1:
+            return
+        for bucket in _buckets(parameters):
+            gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in bucket]
+            flat = torch.cat([g.flatten() for g in gradients])
+            dist.all_reduce(flat)
+            flat /= ranks
+            for p, mean in zip(bucket, flat.split([p.numel() for p in bucket]), strict=True):
+                p.grad = mean.view_as(p) if p.grad is None else p.grad.copy_(mean.view_as(p))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The last metrics too: a run that is killed after its last step has them to say how it went."""
@@ -105,6 +183,10 @@ class TrainingModule(L.LightningModule):
         self.last_metrics = checkpoint["last_metrics"]
 
     def _non_finite(self, what: str, value: float, ids: Sequence[str]) -> NonFiniteError:
+        """What every rank raises: it names the first number that is not finite, and the batch of all ranks."""
+        found = gather_to_all((value, tuple(ids)))
+        value = next(v for v, _ in found if not math.isfinite(v))
+        ids = [each for _, part in found for each in part]
         shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         return NonFiniteError(
             f"{self.stage}: the {what} is {value} at step {self.global_step}; the weights are as before that step\n"
@@ -112,8 +194,45 @@ class TrainingModule(L.LightningModule):
         )
 
 
+def gather_to_all(value: T) -> list[T]:
+    """What every rank has, in the order of ranks; every rank must call it."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    found: list[T | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found  # type: ignore[return-value]
+
+
+def _buckets(parameters: list[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:
+    """Runs of parameters of one type with about `BUCKET` elements."""
+    bucket: list[torch.nn.Parameter] = []
+    for parameter in parameters:
+        if bucket and (parameter.dtype != bucket[0].dtype or sum(p.numel() for p in bucket) >= BUCKET):
+            yield bucket
+            bucket = []
+        bucket.append(parameter)
+    if bucket:
+        yield bucket
+
+
 def peak_memory_mb(device: torch.device) -> float:
-    """The most memory used so far: of the device on a GPU, of the process elsewhere."""
+    """The most memory used since `forget_peak_memory`: of the device on a GPU, of the process elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    if _STATUS.exists():
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Start the peak anew, so that a stage does not report an earlier one's; where the system cannot, it stays."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        with contextlib.suppress(OSError):
+            _CLEAR.write_text("5")  # man 5 proc: resets VmHWM
+
+
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")

@@ -6,7 +6,8 @@ from pathlib import Path
 from dsmath.config.compose import composer
 from dsmath.graph.chain import nodes
 from dsmath.graph.graph import Node
-from dsmath.graph.store import SCRATCH, Store
+from dsmath.graph.store import Store
+from dsmath.work import SCRATCH
 
 
 def plan(overrides: Sequence[str]) -> None:

@@ -151,8 +151,8 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
         ),
         (
             ["hardware=h100x8", "sft.batch_size=8"],
-            "this version of dsmath can plan for the 8 devices of hardware=h100x8 but not run on them yet; "
-            "hardware=cpu and hardware=gpu run",
+            "this version of dsmath can plan for hardware=h100x8 with 1 × 8 devices and strategy fsdp, but not run on "
+            "them yet; the devices of one machine run with hardware.num_nodes=1 hardware.strategy=ddp",
         ),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from dsmath.rl.log_probs import sequence_log_probs, token_entropy, token_log_probs
+from dsmath.rl.log_probs import sequence_terms, token_entropy, token_log_probs
 from dsmath.rl.sampler import generate
 
 PAD, EOS = 0, 2
@@ -60,7 +60,7 @@ def test_greedy_equals_transformers_generate_on_ragged_prompts(model):
 def test_the_log_probs_are_those_that_training_recomputes(model, temperature):
     rollout = sample(model, temperature=temperature)
     model.eval()
-    recomputed, entropy = sequence_log_probs(
+    terms = sequence_terms(
         model,
         rollout.sequences,
         rollout.attention_mask,
@@ -68,6 +68,7 @@ def test_the_log_probs_are_those_that_training_recomputes(model, temperature):
         temperature=temperature,
         with_entropy=True,
     )
+    recomputed, entropy = terms.log_probs, terms.entropy
     inside = rollout.response_mask
     torch.testing.assert_close(recomputed[inside].float(), rollout.log_probs[inside], atol=1e-5, rtol=0)
     assert recomputed.requires_grad

@@ -24,6 +24,7 @@ sft: {steps: 5, batch_size: 4, micro_batch_size: 3, validate_every: 2, validatio
 rl: {steps: 3, batch_size: 8, micro_batch_size: 5, validation_size: 4}
 algorithm: {updates_per_exploration: 2}
 sampling: {max_new_tokens: 6}
+reward: {function: {_target_: own_reward.Letters}}
 eval: {size: 6, samples: 2, max_new_tokens: 6}
 trainer: {checkpoint_every: 3, progress: false, callbacks: {sample_table: {every: 1}}}
 """
@@ -87,10 +88,10 @@ def published(store: Path, stage: str) -> Path:
     return record.parent
 
 
-def outcome(store: Path) -> dict[str, Any]:
+def outcome(store: Path, stages: tuple[str, ...] = ("sft", "rl")) -> dict[str, Any]:
     """All that must not depend on how often a run was killed."""
     found: dict[str, Any] = {}
-    for stage in ("sft", "rl"):
+    for stage in stages:
         entry = published(store, stage)
         with (entry / "metrics.csv").open(newline="") as file:
             rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in csv.DictReader(file)]
@@ -114,7 +115,9 @@ def undisturbed(dsmath: Dsmath, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {"seconds": done.seconds, **outcome(done.store)}
 
 
-def assert_as_undisturbed(store: Path, undisturbed: dict[str, Any]) -> None:
-    found = outcome(store)
+def assert_as_undisturbed(
+    store: Path, undisturbed: dict[str, Any], stages: tuple[str, ...] = ("sft", "rl")
+) -> None:
+    found = outcome(store, stages)
     for name, value in found.items():
         assert value == undisturbed[name], name

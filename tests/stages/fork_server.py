@@ -1,8 +1,9 @@
 """A script that imports dsmath's heavy parts once and then forks a child for every command line it reads.
 
 Each line of standard input is JSON: `argv`, `folder` (where to run, and where `out` and `err` of the child go), and
-optionally `environment`, `fault`, what the child does to itself and when, or `after`, the seconds after which it is
-killed. The answer is a line with the exit code, negative for a signal.
+optionally `environment`, `fault`, what the child does to itself and when (after `helper: `, what its helper of another
+rank does), or `after`, the seconds after which it is killed. The answer is a line with the exit code, negative for a
+signal. Helpers are forked too, where dsmath would start them anew: that would take them seconds to import everything.
 """
 
 import importlib
@@ -13,8 +14,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
+
+DISARMED: list[bool] = []  # not empty in a helper that was forked from a process with a fault
+
 
 
 def die() -> None:
@@ -27,7 +32,7 @@ def before(owner: Any, name: str, act: Callable[[], None], *, times: int = 1) ->
 
     def replacement(*arguments: Any, **named: Any) -> Any:
         calls[0] += 1
-        if calls[0] == times:
+        if calls[0] == times and not DISARMED:
             act()
         return original(*arguments, **named)
 
@@ -43,7 +48,7 @@ def half_a_checkpoint(times: int) -> None:
     def torn(trainer: Any, path: Any, *rest: Any, **named: Any) -> None:
         original(trainer, path, *rest, **named)
         calls[0] += 1
-        if calls[0] == times:
+        if calls[0] == times and not DISARMED:
             os.truncate(path, Path(path).stat().st_size // 2)
             die()
 
@@ -122,8 +127,12 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
 
         store.shutil.rmtree = last_act
     elif moment == "NaN":
-        poison(policy_optimisation, "grpo_loss", times)
+        poison(policy_optimisation, "policy_objective", times)
         poison(language_modelling, "token_log_probs", times)
+    elif moment == "a bug":
+        before(torch.optim.AdamW, "step", lambda: 1 // 0, times=times)
+    elif moment == "SIGTERM for all":
+        before(torch.optim.AdamW, "step", lambda: os.kill(0, signal.SIGTERM), times=times)
     elif moment == "SIGTERM":
         before(torch.optim.AdamW, "step", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
     elif moment == "SIGINT":
@@ -148,14 +157,53 @@ def poison(module: Any, name: str, times: int) -> None:
     def poisoned(*arguments: Any, **named: Any) -> Any:
         found = original(*arguments, **named)
         calls[0] += 1
-        if calls[0] != times:
+        if calls[0] != times or DISARMED:
             return found
         return (found[0] * float("nan"), *found[1:]) if isinstance(found, tuple) else found * float("nan")
 
     setattr(module, name, poisoned)
 
 
+class Forked:
+    """A forked process with what dsmath asks of a `subprocess.Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+def fork_helper(fault: str) -> tuple[Forked, Any]:
+    from dsmath import interrupt
+    from dsmath.launch import rank
+
+    ours, theirs = Pipe()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.SIGNALS)
+    process = os.fork()
+    if process == 0:
+        pipe = theirs.fileno()
+        os.closerange(3, pipe)  # above all `ours`, or this process would keep its own lifeline
+        os.closerange(pipe + 1, 4096)
+        if fault.startswith("helper: "):
+            arm(fault.removeprefix("helper: "))
+        else:
+            DISARMED.append(True)
+        rank.main(pipe)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    theirs.close()
+    return Forked(process), ours
+
+
 def child(order: dict[str, Any]) -> None:
+    os.setpgid(0, 0)
     folder = Path(order["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
@@ -164,9 +212,12 @@ def child(order: dict[str, Any]) -> None:
     os.environ.update(order.get("environment", {}))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     from dsmath import cli
+    from dsmath.launch import ranks
 
-    if order.get("fault"):
-        arm(order["fault"])
+    fault = order.get("fault", "")
+    ranks.start_process = lambda: fork_helper(fault)
+    if fault and not fault.startswith("helper: "):
+        arm(fault)
     try:
         cli.main(order["argv"])
         code = 0
@@ -187,7 +238,8 @@ def main() -> None:
     for name in (
         "lightning", "transformers.models.llama", "matplotlib.figure", "wandb", "dsmath.verbs.run", "dsmath.job",
         "dsmath.stages.sft", "dsmath.stages.rl", "dsmath.stages.evaluate", "dsmath.evaluation.evaluate",
-        "dsmath.training.language_modelling", "dsmath.training.policy_optimisation", "dsmath.models.tokenizer",
+        "dsmath.training.language_modelling", "dsmath.launch.ranks", "dsmath.launch.silent",
+        "dsmath.training.policy_optimisation", "dsmath.models.tokenizer",
     ):  # fmt: skip
         importlib.import_module(name)
     from dsmath.models.tokenizer import build_tokenizer

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from paradigm import settings
 from training_tools import CONSTANT, Listed, fit, small_policy, weights
 
-from dsmath.config.schema import KL, Advantage, Algorithm, Sampling
 from dsmath.data.modules import Prompts
 from dsmath.models.load import Policy
 from dsmath.reward.rule import RewardResult
 from dsmath.rl.sampler import Rollout
-from dsmath.training import policy_optimisation
+from dsmath.training import exploration
 from dsmath.training.policy_optimisation import PolicyOptimisation
 
 GROUP, QUESTIONS, LENGTH, BETA, EPSILON = 3, 4, 6, 0.04, 1e-6
@@ -34,28 +34,32 @@ def judge_with(rewards: list[float]) -> Any:
 
 def data_of(policy: Policy, *, updates: int = 1, validation: int = 0) -> Prompts:
     return Prompts(
-        problems=Listed(20, validation), policy=policy, prompt_style="plain", instruction="", questions=QUESTIONS,
-        updates=updates, max_new_tokens=LENGTH, validation_size=validation, seed=0,
+        problems=Listed(20, validation), policy=policy, prompt_style="plain", instruction="",
+        batch_size=QUESTIONS * GROUP, group_size=GROUP, updates=updates,
+        max_new_tokens=LENGTH, validation_size=validation, seed=0,
     )  # fmt: skip
 
 
 def module_of(policy: Policy, **changed: Any) -> PolicyOptimisation:
     s: dict[str, Any] = {
-        "rewards": REWARDS, "optim": ADAMW, "explorations": 1, "updates": 1, "micro": 12,
-        "aggregation": "sequence_mean",
-        "constant": None, "kl": KL("loss", "k3", BETA), "std": "sample", "clip": 1.0, "epsilon": 0.2,
+        "rewards": REWARDS, "optim": ADAMW, "explorations": 1, "updates": 1, "micro": 12, "clip": 1.0,
+        "aggregation": "sequence_mean", "constant": None, "kl": {},
     } | changed  # fmt: skip
+    sections = settings(
+        "algorithm=grpo",
+        algorithm={
+            "updates_per_exploration": s["updates"],
+            "aggregation": s["aggregation"],
+            "aggregation_constant": s["constant"],
+        },
+        advantage={"std": "sample", "epsilon": EPSILON},
+        kl={"coef": BETA} | s["kl"],
+        sampling={"group_size": GROUP, "max_new_tokens": LENGTH},
+    )
     return PolicyOptimisation(
         policy=policy, optim=s["optim"], schedule=CONSTANT, steps=s["explorations"] * s["updates"],
         gradient_clip=s["clip"], seed=0, judge=judge_with(s["rewards"]),
-        algorithm=Algorithm(
-            name="grpo", clip_low=s["epsilon"], clip_high=s["epsilon"], updates_per_exploration=s["updates"],
-            aggregation=s["aggregation"], aggregation_constant=s["constant"],
-        ),
-        advantage=Advantage(name="group", std=s["std"], epsilon=EPSILON, tolerance=1e-6, gamma=None, lam=None),
-        kl=s["kl"],
-        sampling=Sampling(group_size=GROUP, temperature=1.0, max_new_tokens=LENGTH),
-        micro_batch_size=s["micro"], validate_every=100, max_rows=100,
+        micro_batch_size=s["micro"], validate_every=100, max_rows=100, flat_groups_warning=4, **sections,
     )  # fmt: skip
 
 
@@ -87,7 +91,7 @@ def outputs(monkeypatch: pytest.MonkeyPatch) -> None:
             truncated=torch.zeros(len(rows), dtype=torch.bool),
         )
 
-    monkeypatch.setattr(policy_optimisation, "generate", generate)
+    monkeypatch.setattr(exploration, "generate", generate)
 
 
 def log_probs(model: Any, prompt: list[int], output: list[int]) -> torch.Tensor:
@@ -168,8 +172,8 @@ def test_the_reference_stays_as_it_was_and_in_evaluation_mode() -> None:
     assert not torch.equal(weights(policy), kept)
 
 
-@pytest.mark.parametrize("kl", [KL("loss", "k3", 0.0), KL("none", "k3", 0.0)])
-def test_without_a_penalty_there_is_no_reference(kl: KL) -> None:
+@pytest.mark.parametrize("kl", [{"coef": 0.0}, {"placement": "none", "coef": 0.0}])
+def test_without_a_penalty_there_is_no_reference(kl: dict[str, Any]) -> None:
     policy = small_policy()
     module = module_of(policy, kl=kl)
     assert "kl" not in fit(module, data_of(policy), 1)[0]
