@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,24 @@ def commands() -> list[tuple[str, list[str]]]:
 def _filled(word: str) -> str:
     key, value = word.split("=", 1)
     return f"{key}={NEEDED.get(value, value)}"
+
+
+def of_headers() -> dict[str, list[str]]:
+    """Every `dsmath …` of the comment above a file of conf/ or experiments/, with the overrides."""
+    found = {}
+    for file in sorted([*(ROOT / "conf").glob("*/*.yaml"), *(ROOT / "experiments").glob("*/*.yaml")]):
+        lines = file.read_text(encoding="utf-8").splitlines()
+        header = takewhile(lambda line: line.startswith("#"), lines)
+        for command in re.findall(r"`dsmath ([^`]*=[^`]*)`", " ".join(line.removeprefix("#") for line in header)):
+            words = [_filled(w) for w in command.split() if "=" in w]
+            found[f"{file.parent.name}/{file.name}: dsmath {command}"] = words
+    return found
+
+
+@pytest.mark.parametrize("command", of_headers())
+def test_the_command_in_the_first_lines_of_a_file_composes(command: str) -> None:
+    with composer() as compose:
+        assert compose.sweep(of_headers()[command])
 
 
 @pytest.mark.parametrize(("line", "overrides"), commands(), ids=lambda v: v if isinstance(v, str) else "")

@@ -57,7 +57,7 @@ def own_imports_of(file: Path) -> list[str]:
 
 
 def floor_of(module: str) -> int:
-    for name in (module, module.split(".")[0]):
+    for name in (module, module.split(".", maxsplit=1)[0]):
         for number, rooms in enumerate(FLOORS):
             if name in rooms:
                 return number

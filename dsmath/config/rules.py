@@ -5,11 +5,21 @@ from dsmath.config.schema import Experiment
 from dsmath.config.sizes import reward_data_sizes, reward_model_sizes, rl_sizes, room, samples_sizes, sft_sizes
 from dsmath.config.updates import updates
 
+
+def _benchmark(e: Experiment) -> Broken:
+    if e.reward_model.benchmark is not None and e.reward_model.kind == "outcome":
+        yield (
+            "reward_model.benchmark",
+            f" = {e.reward_model.benchmark.target}: grades steps, and a model of kind outcome scores whole outputs; "
+            "use reward_model.kind=process, or reward_model.benchmark=null",
+        )
+
+
 _OF_STAGES = {
     "sft": (sft_sizes,),
     "samples": (samples_sizes,),
     "reward_data": (reward_data_sizes,),
-    "reward_model": (reward_model_sizes,),
+    "reward_model": (reward_model_sizes, _benchmark),
     "rl": (pieces, updates, rl_sizes),
 }
 

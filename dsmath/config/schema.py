@@ -146,7 +146,7 @@ class SFT:
 
 @dataclass(frozen=True)
 class Samples:
-    """Outputs of a model that is not learning, judged by rule: RFT, DPO and the reward models learn from them (§5.2.1)."""
+    """Outputs of a model that is not learning, judged by rule; RFT, DPO and reward models learn from them (§5.2.1)."""
 
     init: Literal["model", "sft"]
     questions: PositiveInt

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -42,10 +43,10 @@ class Solutions(PolicyData):
 
     def batches(self) -> Iterator[OutputBatch]:
         rank, ranks = self.share
-        while True:
-            first = self.position * self._batch_size
+        for step in count(self.position):  # not the position itself: batches are fetched ahead of it
+            first = step * self._batch_size
             problems = [self._stream[first + i] for i in range(rank, self._batch_size, ranks)]
-            yield _batch([self._output(problem) for problem in problems], self.position)
+            yield _batch([self._output(problem) for problem in problems], step)
 
     def _output(self, problem: Problem) -> "_Output":
         prompt = self.render(problem)
@@ -77,11 +78,9 @@ class RightSamples(PolicyData):
 
     def batches(self) -> Iterator[OutputBatch]:
         rank, ranks = self.share
-        while True:
-            first = self.position * self._batch_size
-            yield _batch(
-                [_output(self._stream[first + i]) for i in range(rank, self._batch_size, ranks)], self.position
-            )
+        for step in count(self.position):
+            first = step * self._batch_size
+            yield _batch([_output(self._stream[first + i]) for i in range(rank, self._batch_size, ranks)], step)
 
 
 class Pairs(PolicyData):
@@ -114,10 +113,9 @@ class Pairs(PolicyData):
     def batches(self) -> Iterator[OutputBatch]:
         rank, ranks = self.share
         pairs = self._batch_size // 2
-        while True:
-            first = self.position * pairs
-            chosen = [self._stream[first + i] for i in range(rank, pairs, ranks)]
-            yield _batch([_output(sample) for pair in chosen for sample in pair], self.position)
+        for step in count(self.position):
+            chosen = [self._stream[step * pairs + i] for i in range(rank, pairs, ranks)]
+            yield _batch([_output(sample) for pair in chosen for sample in pair], step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ class _Builder:
         if name == "rl" and e.reward.path is not None:
             local["reward"] = e.reward.path
             if not Path(e.reward.path).expanduser().is_dir():
-                raise UserError(f"reward.path = {e.reward.path}: no such folder")
+                raise UserError(
+                    f"reward.path = {e.reward.path}: no such folder; expected one of the stage reward_model"
+                )
         if name == "reward_model" and e.reward_model.benchmark is not None:
             local["benchmark"] = e.reward_model.benchmark.arguments.get("path")
         for key, path in local.items():

@@ -11,6 +11,8 @@ from torch import Tensor
 from dsmath.rl.kl import KLEstimator, KLGradient, kl_estimate, kl_penalty
 
 RatioLevel = Literal["token", "sequence"]
+# exp would be infinite in float32 above 88, and the gradient of what a clip has stopped 0 * inf = NaN
+_LARGEST_LOG_RATIO = 80.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,11 @@ def policy_loss(
     advantages = advantages.expand_as(mask).masked_fill(~mask, 0)
     match ratio_level:
         case "token":
-            ratio = log_ratio.exp()
+            ratio = log_ratio.clamp(max=_LARGEST_LOG_RATIO).exp()
         case "sequence":
             lengths = mask.sum(dim=1, keepdim=True).clamp(min=1)
-            ratio = (log_ratio.sum(dim=1, keepdim=True) / lengths).exp().expand_as(log_ratio)
+            mean = log_ratio.sum(dim=1, keepdim=True) / lengths
+            ratio = mean.clamp(max=_LARGEST_LOG_RATIO).exp().expand_as(log_ratio)
         case _:
             raise ValueError(f"unknown ratio level {ratio_level!r}: expected token or sequence")
     # No ratio is below 0 or above infinity: as bounds these clip nothing.

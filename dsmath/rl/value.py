@@ -34,6 +34,6 @@ def value_loss(
     squares = (values - returns).square()
     if clip is None:
         return ValueTerms(loss=squares / 2, clipped=torch.zeros_like(squares, dtype=torch.bool))
-    near = old_values + (values - old_values).clamp(-clip, clip)
+    near = values.clamp(old_values - clip, old_values + clip)
     near_squares = (near - returns).square()
     return ValueTerms(loss=torch.maximum(squares, near_squares) / 2, clipped=near_squares > squares)

@@ -128,7 +128,7 @@ def _require_marks(chosen: Sequence[Sampled], mark: str) -> None:
         return
     raise UserError(
         f"reward_data.step_mark = {mark!r}: ends no step in any of the {len(chosen)} outputs, so a process reward "
-        "model would be an outcome model; set it to what separates the steps in them, or use reward_model.kind=outcome\n"
+        "model would be an outcome model; set it to what separates their steps, or use reward_model.kind=outcome\n"
         f"  an output begins: {chosen[0].completion[:SHOWN]!r}"
     )
 

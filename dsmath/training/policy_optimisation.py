@@ -148,7 +148,7 @@ class PolicyOptimisation(TrainingModule):
         if update == 0:
             begun = self._begin_iteration(exploration)
             self.experience, explored = self.explore(batch, exploration)
-            self._explored = explored | begun
+            self._explored = self.mean_over_ranks(explored | begun)  # a checkpoint has one of them for all
         assert self.experience is not None
         self.experience = self.experience.to(self.device)  # a checkpoint gives it back on the CPU
         started = time.perf_counter()
@@ -229,7 +229,7 @@ class PolicyOptimisation(TrainingModule):
         lengths = found.response_mask.sum(dim=1).float()
         metrics = {
             "reward_mean": rewards.mean().item(),
-            "reward_std": rewards.std(correction=0).item(),
+            "reward_std": math.sqrt(self._moments_over_ranks(_moments_of(rewards)).variance(0)),
             "accuracy": sum(r.correct for r in judged.results) / len(judged.results),
             "format_share": sum(r.formatted for r in judged.results) / len(judged.results),
             "completion_length_mean": lengths.mean().item(),
@@ -251,8 +251,8 @@ class PolicyOptimisation(TrainingModule):
 
     def _standard_error(self, rewards: Tensor) -> float:
         """Of the mean reward, over questions: the outputs of a question are not independent."""
-        groups = rewards.view(-1, self._sampling.group_size).mean(dim=1, keepdim=True)
-        found = self._moments_over_ranks(moments(groups, torch.ones_like(groups, dtype=torch.bool)))
+        groups = rewards.view(-1, self._sampling.group_size).mean(dim=1)
+        found = self._moments_over_ranks(_moments_of(groups))
         return math.sqrt(found.variance() / found.count) if found.count > 1 else math.nan
 
     @property
@@ -552,3 +552,7 @@ def _value_head(model: Any) -> torch.nn.Linear:
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
     return head
+
+
+def _moments_of(numbers: Tensor) -> Moments:
+    return moments(numbers[:, None], torch.ones_like(numbers, dtype=torch.bool)[:, None])

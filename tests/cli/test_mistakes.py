@@ -11,8 +11,8 @@ GSM8K = '{"question": "1 + 1?", "answer": "#### 2"}\n'
 
 TEXTS = {
     "kl.coff=0.1": ONE + "kl.coff: unknown key, did you mean kl.coef?   [command line]",
-    "kl=loss_k4": ONE
-    + "kl = loss_k4: no such option, did you mean loss_k3?; there are loss_k3, none, reward_k1   [command line]",
+    "kl=loss_k4": ONE + "kl = loss_k4: no such option, did you mean loss_k3?; there are "
+    "implicit, loss_k3, none, reward_adaptive, reward_k1   [command line]",
     "seed=-1": ONE + "seed = -1: expected a whole number >= 0 and <= 4294967295   [command line]",
     "seed=1.5": ONE + "seed = 1.5: expected a whole number >= 0 and <= 4294967295   [command line]",
     "kl.coef=.04x": ONE + "kl.coef = '.04x': expected a number >= 0   [command line]",
@@ -21,7 +21,8 @@ TEXTS = {
     "kl.coef=inf": ONE + "kl.coef = inf: expected a number >= 0   [command line]",
     "~kl.coef": ONE + "kl.coef: no value; give one with kl.coef=VALUE   [command line]",
     "~kl": ONE + "kl: no value; give one with kl=VALUE   [command line]",
-    "kl=": ONE + "kl = : no such option; there are loss_k3, none, reward_k1   [command line]",
+    "kl=": ONE
+    + "kl = : no such option; there are implicit, loss_k3, none, reward_adaptive, reward_k1   [command line]",
     "=": ONE + "=: cannot be read as KEY=VALUE (the key is empty)   [command line]",
     "a": "dsmath: a: neither a verb nor KEY=VALUE; verbs are run, plan, rerun, diff, schema",
     "plna": "dsmath: plna: neither a verb nor KEY=VALUE, did you mean plan?; verbs are run, plan, rerun, diff, schema",
@@ -33,13 +34,14 @@ TEXTS = {
     + "launcher = null: a group needs an option; leave it out, or take one of local   [command line]",
     "sampling.group_size=1": ONE
     + "sampling.group_size = 1: a group's mean is its only baseline, so the advantage of a single sample is always 0; "
-    "expected at least 2, or another advantage=   [command line]",
+    "expected at least 2, or algorithm=ppo, which needs no group   [command line]",
     "rl.batch_size=10 sampling.group_size=8": ONE
     + "rl.batch_size = 10: not divisible by sampling.group_size = 8, so a group would be cut; expected a multiple of "
     "it, such as 8 or 16   [command line]",
     "kl.coef=0,-1": ONE + "kl.coef=-1  →  kl.coef = -1.0: expected a number >= 0   [command line]",
     "algorithm=grpo,grpoo": ONE
-    + "algorithm=grpoo  →  algorithm = grpoo: no such option, did you mean grpo?; there are grpo, ppo   [command line]",
+    + "algorithm=grpoo  →  algorithm = grpoo: no such option, did you mean grpo?; there are dapo, dpo, "
+    "dr_grpo, grpo, grpo_iterative, grpo_process, gspo, online_rft, ppo, rft, rloo, sft   [command line]",
     "seed=range(0)": ONE + "the sweep: it has no points, one of its ranges is empty   [command line]",
     "plan seed=0,1": ONE + "seed=0,1: several values, where one point is shown; give one of them   [command line]",
     "schedule@sft.schedule=constnat": ONE
@@ -47,8 +49,13 @@ TEXTS = {
     "   [command line]",
     "data=gsm8k data.path=nowhere": "dsmath: nowhere: no such folder",
     "stage=corpus": "dsmath: this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
-    "stages that run today: sft, rl, eval",
-    "algorithm=ppo": "dsmath: this version of dsmath can plan algorithm=ppo but not run it yet; algorithm=grpo can run",
+    "stages that run today: sft, samples, reward_data, reward_model, rl, eval",
+    "advantage.lam=0.9": ONE + "advantage.lam = 0.9: advantage=group has no use for it; algorithm=ppo takes it"
+    "   [command line]",
+    "algorithm=ppo value=none": ONE + "advantage = gae: needs a value model, and value=none has none; use "
+    "value=separate or value=head (algorithm=ppo), or advantage=group",
+    "reward=model reward.path=nowhere": "dsmath: reward.path = nowhere: no such folder; expected one of the stage "
+    "reward_model",
     "rerun nowhere": "dsmath: nowhere: not a run folder, it has no config.yaml",
     "diff nowhere elsewhere": "dsmath: nowhere: not a run folder, it has no config.yaml",
     "diff nowhere": "dsmath: expected: dsmath diff RUN RUN",

@@ -17,6 +17,7 @@ WHOLE = [
     for target in SHIPPED
     if target.startswith(("dsmath.models.", "dsmath.data.readers.", "dsmath.data.word_problems.", "dsmath.reward."))
 ]
+NAMED_IN_COMMENTS = {"dsmath.data.process_bench.ProcessBench"}  # null where it could stand: it needs files of its own
 
 
 def targets(node: Any) -> set[str]:
@@ -35,7 +36,7 @@ def test_every_target_in_conf_is_shipped() -> None:
         for file in places.root(name).rglob("*.yaml"):
             if Path(file).parent.name != "hydra":  # its callback is Hydra's to check
                 found |= targets(yaml.safe_load(file.read_text(encoding="utf-8")))
-    assert found == set(SHIPPED)
+    assert found | NAMED_IN_COMMENTS == set(SHIPPED)
 
 
 @pytest.mark.parametrize("target", SHIPPED)

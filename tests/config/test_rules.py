@@ -372,6 +372,10 @@ TEXTS = {
         "sampling.group_size = 1: iteration.reward_steps = 20 need pairs of a right and a wrong output of one"
         " question; expected at least 2, or reward_model.objective=pointwise",
     ],
+    "stage=reward_model reward_model.benchmark={_target_:dsmath.data.process_bench.ProcessBench,path:folder}": [
+        "reward_model.benchmark = dsmath.data.process_bench.ProcessBench: grades steps, and a model of kind outcome "
+        "scores whole outputs; use reward_model.kind=process, or reward_model.benchmark=null",
+    ],
 }
 FINE = [
     "algorithm=ppo value.clip=null",

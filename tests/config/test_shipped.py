@@ -1,6 +1,7 @@
 """Everything in conf/ and experiments/ composes, is checked, and plans the stages that it should."""
 
 from dataclasses import is_dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -24,29 +25,69 @@ NEEDED = {  # what an option cannot do without
     ("experiment", "grpo_gsm8k_smollm2"): ["data.path=FOLDER"],
     ("rl", "paper"): ["sampling=group_64", "model=hf", "model.policy.path=FOLDER"],
     ("sft", "paper"): ["model=deepseek_math_7b"],
+    ("samples", "paper"): ["stage=samples", "model=deepseek_math_7b"],
+    ("reward_data", "paper"): ["stage=reward_data", "samples=paper", "model=deepseek_math_7b"],
+    ("reward_model", "paper"): ["stage=reward_model"],
     ("sampling", "group_64"): ["model=deepseek_math_7b", "rl.batch_size=64"],
     ("sampling", "single"): ["model=deepseek_math_7b", "algorithm=ppo", "rl.batch_size=8"],
     ("eval", "paper"): ["model=deepseek_math_7b"],
+    ("source", "dataset"): ["algorithm=sft"],
+    ("source", "offline"): ["algorithm=rft"],
+    ("source", "pairs"): ["algorithm=dpo"],
+    ("reward", "process"): ["algorithm=grpo_process"],
     ("advantage", "gae"): ["algorithm=ppo"],
+    ("advantage", "group_process"): ["reward=process"],
+    ("advantage", "reward"): ["algorithm=online_rft"],
+    ("advantage", "constant"): ["algorithm=sft"],
+    ("advantage", "preference"): ["algorithm=dpo"],
+    ("kl", "implicit"): ["algorithm=dpo"],
+    ("value", "separate"): ["algorithm=ppo"],
+    ("value", "head"): ["algorithm=ppo"],
+    ("iteration", "iterative"): ["reward=model"],
     ("hardware", "a100x8"): ["rl.batch_size=512", "sft.batch_size=32"],
     ("hardware", "h100x8"): ["rl.batch_size=512", "sft.batch_size=32"],
     ("hardware", "h100x8_4n"): ["rl.batch_size=512", "sft.batch_size=32"],
 }
+NAMES = {("source", "pairs"): "offline"}  # a section's name where it is not the option's
+BASE = ["corpus", "pretrain", "sft"]
+REWARD = ["samples", "reward_data", "reward_model"]
 PLANS = {
     "smoke": ["sft", "eval@sft", "rl", "eval@rl"],
+    "claims": ["sft", "eval@sft", "rl", "eval@rl"],
     "grpo_gsm8k_smollm2": ["sft", "rl", "eval@sft", "eval@rl"],
     "base_1b3": ["corpus", "pretrain"],
     "base_7b": ["corpus", "pretrain"],
-    "instruct_7b": ["corpus", "pretrain", "sft"],
-    "reward_7b": ["corpus", "pretrain", "reward_model"],
-    "grpo_7b": ["corpus", "pretrain", "sft", "reward_model", "rl"],
-    "ppo_7b": ["corpus", "pretrain", "sft", "reward_model", "rl"],
+    "instruct_7b": BASE,
+    "reward_7b": [*BASE, *REWARD],
+    "grpo_7b": [*BASE, *REWARD, "rl"],
+    "grpo_process_7b": [*BASE, *REWARD, "rl"],
+    "grpo_iterative_7b": [*BASE, *REWARD, "rl"],
+    "ppo_7b": [*BASE, *REWARD, "rl"],
+    "online_rft_7b": [*BASE, "rl"],
+    "rft_7b": [*BASE, "samples", "rl"],
+    "dpo_7b": [*BASE, "samples", "rl"],
 }
+
+
+def grid(seeds: int, **choices: list[str]) -> set[str]:
+    """Every point of an ablation; `__` stands for the dot of a value's key."""
+    points = [f"{key.replace('__', '.')}={{}}" for key in choices]
+    return {
+        " ".join([text.format(value) for text, value in zip(points, values, strict=True)] + [f"seed={seed}"])
+        for values in product(*choices.values())
+        for seed in range(seeds)
+    }
+
+
 ABLATIONS = {
-    "aggregation": {f"algorithm.aggregation={a} seed={s}" for a in ("sequence_mean", "token_mean") for s in range(3)},
-    "group_size": {f"sampling.group_size={g} seed={s}" for g in (4, 8, 16) for s in range(3)},
-    "kl_coefficient": {f"kl.coef={c} seed={s}" for c in ("0.0", "0.01", "0.04", "0.16") for s in range(3)},
-    "seed": {f"seed={s}" for s in range(3)},
+    "aggregation": grid(3, algorithm__aggregation=["sequence_mean", "token_mean"]),
+    "group_size": grid(5, sampling__group_size=["4", "8", "16"]),
+    "iterative": grid(5, algorithm=["grpo"], reward=["model"], iteration=["single", "iterative"]),
+    "kl_coefficient": grid(5, kl__coef=["0.0", "0.01", "0.04", "0.16"]),
+    "kl_placement": grid(5, kl=["loss_k3", "reward_k1"]),
+    "ppo_vs_grpo": grid(5, algorithm=["grpo", "ppo"]),
+    "seed": grid(3),
+    "unified": grid(5, algorithm=["rft", "online_rft", "grpo", "grpo_process"]),
 }
 
 
@@ -57,12 +98,13 @@ def name_of(option: tuple[str, str]) -> str:
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] != "ablation"], ids=name_of)
 def test_an_option_composes_and_is_checked(compose: Composer, option: tuple[str, str]) -> None:
     group, name = option
-    choice = f"{group}={name}" if group not in ("optim", "schedule") else f"{group}@sft.{group}={name}"
+    place = {"optim": "@sft.optim", "schedule": "@sft.schedule", "rule": "@samples.rule"}.get(group, "")
+    choice = f"{group}{place}={name}"
     lr = ["++sft.optim.lr=0.001"] if group == "optim" else []
     composed = compose.one([choice, *lr, *NEEDED.get(option, [])])
     section = getattr(composed.experiment, group, None)
     if hasattr(section, "name"):
-        assert section.name == name
+        assert section.name == NAMES.get(option, name)
 
 
 def test_every_experiment_and_ablation_is_expected_here() -> None:
@@ -81,12 +123,35 @@ def test_an_experiment_plans_exactly_its_stages(compose: Composer, experiment: s
     assert all(labels.index(up.label) < labels.index(node.label) for node in planned for up in node.upstreams)
 
 
+def test_the_7b_policies_learn_from_the_same_reward_model_and_samples(compose: Composer) -> None:
+    """What experiments have in common is built once."""
+    found = {
+        name: {node.label: node.fingerprint for node in nodes(compose.one([f"experiment={name}"]).experiment)}
+        for name in PLANS
+        if name.endswith("_7b")
+    }
+    for label, names in {
+        "reward_model": ("reward_7b", "grpo_7b", "grpo_iterative_7b", "ppo_7b"),
+        "samples": ("reward_7b", "grpo_7b", "grpo_process_7b", "rft_7b", "dpo_7b"),
+        "sft": ("instruct_7b", "reward_7b", "grpo_7b", "online_rft_7b", "rft_7b"),
+    }.items():
+        assert len({found[name][label] for name in names}) == 1, label
+    assert found["grpo_process_7b"]["reward_model"] != found["grpo_7b"]["reward_model"]
+
+
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_an_ablation_checks_every_point_of_its_grid(compose: Composer, ablation: str) -> None:
     points = compose.sweep([f"ablation={ablation}"])
     assert {" ".join(p.overrides).removesuffix(f" ablation={ablation}") for p in points} == ABLATIONS[ablation]
     assert len(points) == len(ABLATIONS[ablation])
     assert {p.experiment.name for p in points} == {ablation}
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_an_ablation_multiplies_with_the_experiment_of_the_papers_claims(compose: Composer, ablation: str) -> None:
+    points = compose.sweep(["experiment=claims", f"ablation={ablation}", "seed=0"])
+    assert len(points) == len({point.rsplit(" ", 1)[0] for point in ABLATIONS[ablation] if "=0" in point[-3:]})
+    assert {p.experiment.rl.steps for p in points} == {compose.one(["experiment=claims"]).experiment.rl.steps}
 
 
 def test_the_points_of_an_ablation_are_what_each_composes_to_alone(compose: Composer) -> None:

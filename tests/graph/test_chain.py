@@ -53,6 +53,8 @@ def rebuilt(compose: Composer, change: list[str], base: list[str]) -> set[str]:
         ("round=2", set()),  # nothing here grows from the corpus
         ("pretrain.tokens=5", set()),
         ("reward_model.steps=5", set()),
+        ("samples.questions=5", set()),
+        ("reward_data.rollouts=5", set()),
     ],
 )
 def test_a_change_rebuilds_exactly_what_depends_on_it(compose: Composer, change: str, expected: set[str]) -> None:
@@ -62,14 +64,18 @@ def test_a_change_rebuilds_exactly_what_depends_on_it(compose: Composer, change:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("round=2", {"corpus", "pretrain", "sft", "reward_model", "rl"}),
-        ("pretrain.tokens=5", {"pretrain", "sft", "reward_model", "rl"}),
+        ("round=2", {"corpus", "pretrain", "sft", "samples", "reward_data", "reward_model", "rl"}),
+        ("pretrain.tokens=5", {"pretrain", "sft", "samples", "reward_data", "reward_model", "rl"}),
+        ("samples.temperature=0.9", {"samples", "reward_data", "reward_model", "rl"}),
+        ("reward_data.rollouts=5", {"reward_data", "reward_model", "rl"}),
         ("reward_model.steps=5", {"reward_model", "rl"}),
+        ("value.lr=5", {"rl"}),
+        ("samples.batch_rows=5", {"samples", "reward_data", "reward_model", "rl"}),  # another random stream a batch
         ("eval.size=5", set()),
     ],
 )
 def test_a_chain_that_grows_from_the_corpus_depends_on_it(compose: Composer, change: str, expected: set[str]) -> None:
-    assert rebuilt(compose, [change], ["experiment=grpo_7b"]) == expected
+    assert rebuilt(compose, [change], ["experiment=ppo_7b"]) == expected
 
 
 @pytest.mark.parametrize("file", ["train.jsonl", "test.jsonl"])
@@ -115,13 +121,57 @@ def test_a_local_folder_read_as_a_hub_data_set_counts_by_its_content(compose: Co
     assert fingerprints(compose, *overrides) != before
 
 
+@pytest.mark.parametrize("source", ["samples", "rl", "sft"])
+def test_the_content_of_the_problems_of_each_stage_counts(compose: Composer, source: str, tmp_path: Path) -> None:
+    for name in ("train.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text('{"question": "1 + 1?", "answer": "#### 2"}\n', encoding="utf-8")
+    overrides = ["algorithm=rft", "data=gsm8k", f"data.path={tmp_path}"]
+    others = {"samples", "rl", "sft", "eval"} - {source}
+    overrides += [f"{name}.problems={{_target_:fractions.Fraction}}" for name in others]
+    before = fingerprints(compose, *overrides)
+    (tmp_path / "train.jsonl").write_text('{"question": "1 + 2?", "answer": "#### 3"}\n', encoding="utf-8")
+    after = fingerprints(compose, *overrides)
+    assert before[source] != after[source]
+    grown = {"sft": {"sft", "samples", "rl", "eval@sft", "eval@rl"}, "samples": {"samples", "rl", "eval@rl"}}
+    assert {label for label in before if before[label] != after[label]} == grown.get(source, {"rl", "eval@rl"})
+
+
+def test_the_files_of_a_reward_model_from_elsewhere_count_and_no_stage_trains_one(
+    compose: Composer, tmp_path: Path
+) -> None:
+    (tmp_path / "weights").write_bytes(b"1")
+    overrides = ["reward=model", f"reward.path={tmp_path}"]
+    before = fingerprints(compose, *overrides)
+    assert set(before) == EVERYTHING
+    (tmp_path / "weights").write_bytes(b"2")
+    after = fingerprints(compose, *overrides)
+    assert {label for label in before if before[label] != after[label]} == {"rl", "eval@rl"}
+
+
+def test_a_reward_model_that_is_not_there_is_named(compose: Composer) -> None:
+    with pytest.raises(UserError) as raised:
+        fingerprints(compose, "reward=model", "reward.path=nowhere")
+    assert str(raised.value) == "reward.path = nowhere: no such folder; expected one of the stage reward_model"
+
+
+def test_the_files_of_a_benchmark_of_steps_count(compose: Composer, tmp_path: Path) -> None:
+    file = tmp_path / "gsm8k.jsonl"
+    file.write_text("1", encoding="utf-8")
+    benchmark = f"{{_target_:dsmath.data.process_bench.ProcessBench,path:{file}}}"
+    overrides = ["algorithm=grpo_process", "stage=reward_model", f"reward_model.benchmark={benchmark}"]
+    before = fingerprints(compose, *overrides)
+    file.write_text("2", encoding="utf-8")
+    after = fingerprints(compose, *overrides)
+    assert {label for label in before if before[label] != after[label]} == {"reward_model"}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stage: str) -> None:
     e = compose.one([]).experiment
     seen = view(e, STAGES[stage])
     declared = {path.split(".")[0] for path in (*STAGES[stage].reads, *STAGES[stage].uses)}
     assert seen.hardware is e.hardware
-    for section in {"kl", "sft", "rl", "eval", "corpus", "logger", "sampling"} - declared:
+    for section in {"kl", "sft", "samples", "rl", "eval", "corpus", "logger", "sampling", "iteration"} - declared:
         with pytest.raises(AttributeError, match=f"stage {stage} reads {section}.anything without declaring it"):
             _ = getattr(seen, section).anything
 
@@ -132,22 +182,12 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
         (
             ["stage=corpus"],
             "this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
-            "stages that run today: sft, rl, eval",
+            "stages that run today: sft, samples, reward_data, reward_model, rl, eval",
         ),
         (
             ["experiment=instruct_7b"],
             "this version of dsmath cannot run corpus, pretrain yet: `dsmath plan` shows the whole chain; "
-            "stages that run today: sft, rl, eval",
-        ),
-        (["algorithm=ppo"], "this version of dsmath can plan algorithm=ppo but not run it yet; algorithm=grpo can run"),
-        (
-            ["kl=reward_k1"],
-            "this version of dsmath can plan kl.placement=reward but not run it yet; kl.placement=loss and "
-            "kl.placement=none can run",
-        ),
-        (
-            ["source.name=offline"],
-            "this version of dsmath can plan source=offline but not run it yet; source=online can run",
+            "stages that run today: sft, samples, reward_data, reward_model, rl, eval",
         ),
         (
             ["hardware=h100x8", "sft.batch_size=8"],

@@ -288,3 +288,16 @@ def test_mistakes_are_refused():
         grpo(*arguments, kl_coef=0.0, dual_clip=0.5)
     with pytest.raises(ValueError, match="token or sequence"):
         grpo(*arguments, kl_coef=0.0, ratio_level="word")
+
+
+@pytest.mark.parametrize("ratio_level", ["token", "sequence"])
+@pytest.mark.parametrize(("advantage", "dual_clip"), [(1.0, None), (-1.0, 3.0)])
+def test_a_ratio_beyond_all_numbers_leaves_the_gradient_finite(ratio_level, advantage, dual_clip):
+    log_probs = torch.tensor([[-1.0]], requires_grad=True)
+    terms = policy_loss(
+        log_probs, torch.tensor([[-120.0]]), torch.tensor([[advantage]]), mask=torch.tensor([[True]]),
+        clip_low=0.2, clip_high=0.2, dual_clip=dual_clip, ratio_level=ratio_level,
+    )  # fmt: skip
+    terms.loss.sum().backward()
+    assert terms.loss.item() == pytest.approx(-1.2 if advantage > 0 else 3.0)
+    assert log_probs.grad.item() == 0  # the clip has stopped it

@@ -101,7 +101,7 @@ def outcome(store: Path, stages: tuple[str, ...] = ("sft", "rl")) -> dict[str, A
             f"{stage} weights": (entry / "model" / "model.safetensors").read_bytes(),
             f"{stage} metrics": rows,
             f"{stage} samples": samples.read_text() if samples.exists() else None,
-            f"{stage} summary": record["summary"],
+            f"{stage} summary": {k: v for k, v in record["summary"].items() if k not in CLOCKS},
             f"{stage} files": sorted(record["files"]),
         }
     return found
@@ -115,9 +115,7 @@ def undisturbed(dsmath: Dsmath, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {"seconds": done.seconds, **outcome(done.store)}
 
 
-def assert_as_undisturbed(
-    store: Path, undisturbed: dict[str, Any], stages: tuple[str, ...] = ("sft", "rl")
-) -> None:
+def assert_as_undisturbed(store: Path, undisturbed: dict[str, Any], stages: tuple[str, ...] = ("sft", "rl")) -> None:
     found = outcome(store, stages)
     for name, value in found.items():
         assert value == undisturbed[name], name

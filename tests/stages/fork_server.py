@@ -21,7 +21,6 @@ from typing import Any
 DISARMED: list[bool] = []  # not empty in a helper that was forked from a process with a fault
 
 
-
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -90,7 +89,7 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     from dsmath.graph import store
     from dsmath.stages import rl as rl_stage
     from dsmath.stages import sft as sft_stage
-    from dsmath.training import language_modelling, policy_optimisation
+    from dsmath.training import exploration, language_modelling, policy_optimisation
     from dsmath.training.callbacks import SaveState
 
     moment, _, number = fault.partition(":")
@@ -102,7 +101,7 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     elif moment == "after exploring":
         before(policy_optimisation.PolicyOptimisation, "learn", die, times=times)
     elif moment == "while sampling":
-        before(policy_optimisation, "generate", die, times=times)
+        before(exploration, "generate", die, times=times)
     elif moment == "before saving":
         before(SaveState, "save", die, times=times)
     elif moment == "half a checkpoint":
@@ -192,11 +191,14 @@ def fork_helper(fault: str) -> tuple[Forked, Any]:
         pipe = theirs.fileno()
         os.closerange(3, pipe)  # above all `ours`, or this process would keep its own lifeline
         os.closerange(pipe + 1, 4096)
-        if fault.startswith("helper: "):
-            arm(fault.removeprefix("helper: "))
-        else:
-            DISARMED.append(True)
-        rank.main(pipe)
+        try:
+            if fault.startswith("helper: "):
+                arm(fault.removeprefix("helper: "))
+            else:
+                DISARMED.append(True)
+            rank.main(pipe)
+        finally:
+            os._exit(99)  # a mistake of this script
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     theirs.close()
     return Forked(process), ours

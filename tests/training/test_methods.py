@@ -142,6 +142,7 @@ class Scored:
     """A process reward model that gives what it is told to, at the ends that it is told."""
 
     ENDS = ([0], [1, 3, 5], [2], [0, 1], [2, 4], [3])
+    scorer = scorer_from_policy(small_policy())
     SCORES = ([0.9], [0.8, 0.2, 0.1], [0.7], [0.5, 0.6], [0.3, 0.0], [1.0])
 
     def score(self, rollout: Rollout, micro_batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -442,3 +443,24 @@ def test_an_adaptive_coefficient_steers_the_kl_to_its_target(sampler: None) -> N
     found = fit(module, data_of(policy), 2)
     assert found[0]["kl_coef"] == 0.5
     assert found[1]["kl_coef"] == pytest.approx(0.5 * (1 - 0.2 * N / 60))
+
+
+@pytest.mark.parametrize("kind", [RightSamples, Pairs, Solutions])
+def test_every_step_learns_the_next_outputs_though_batches_are_fetched_ahead(kind: Any) -> None:
+    policy = small_policy()
+    data = data_of(policy, kind, batch_size=2, samples=sampled(policy, TEXTS))
+    ahead = data.batches()
+    expected = [next(ahead).completions for _ in range(3)]
+    seen: list[Any] = []
+    original = PolicyOptimisation.explore
+
+    class Watching(PolicyOptimisation):
+        def explore(self, batch: Any, exploration: int) -> Any:
+            seen.append(batch.completions)
+            return original(self, batch, exploration)
+
+    module = module_of(policy, "algorithm=dpo" if kind is Pairs else "algorithm=rft", judge=right, steps=3)
+    module.__class__ = Watching
+    fit(module, data, 3)
+    assert seen == expected
+    assert len(set(seen)) > 1
