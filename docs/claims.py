@@ -1,7 +1,6 @@
-"""Tables and curves of docs/results.md from sweep folders: `python docs/claims.py --by algorithm --plot unified.png SWEEP…`
+"""Tables and curves of docs/results.md from sweep folders: `python docs/claims.py --by algorithm SWEEP…`.
 
-Arms are what `--by` names; seeds are paired. Runs that failed are counted, never dropped silently. `dsmath compare` will
-take this over.
+Arms are what `--by` names; seeds are paired. Runs without results are named, never dropped silently.
 """
 
 import argparse

@@ -33,7 +33,7 @@ class _Stream(IterableDataset[Any]):
         return self._batches()
 
 
-class _PositionedData(L.LightningDataModule):
+class PositionedData(L.LightningDataModule):
     """A data module whose state is one position, which the training module moves on after each batch."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class _PositionedData(L.LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
 
-class PackedSolutions(_PositionedData):
+class PackedSolutions(PositionedData):
     """Batches of `batch_size` rows of `sequence_length` tokens, packed with prompts and their solutions (§3).
 
     Raises:
@@ -134,7 +134,7 @@ class PackedSolutions(_PositionedData):
         return document
 
 
-class PolicyData(_PositionedData):
+class PolicyData(PositionedData):
     """What every source of outputs for policy optimisation shares: held-out prompts, and how a prompt is rendered.
 
     `batch_size` counts outputs; `samples` are those of the stage `samples`, where the source needs them.
@@ -245,7 +245,7 @@ def fitting_prompt(policy: Policy, problem: Problem, prompt: dict[str, str], max
 
 
 def check_ahead(problems: Sequence[Problem], render: Callable[[Problem], Any]) -> None:
-    """Render every problem of a source that is not too large: one that cannot be rendered is found before anything runs."""
+    """Render every problem of a source that is not too large, so that a bad one is found before anything runs."""
     if len(problems) <= CHECK_AHEAD:
         for i in range(len(problems)):
             render(problems[i])

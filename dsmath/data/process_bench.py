@@ -9,7 +9,7 @@ from typing import Any, Literal
 from dsmath.config.schema import Prompt
 from dsmath.data.solutions import Solution, StepLabel
 from dsmath.errors import UserError
-from dsmath.models.prompt import _encode, render_prompt
+from dsmath.models.prompt import encode, render_prompt
 from dsmath.models.scorer import Scorer
 
 FIELDS = {"id": str, "problem": str, "steps": list, "label": int}
@@ -53,7 +53,7 @@ def as_solution(
     steps = []
     for number, step in enumerate(item.steps):
         last = number == len(item.steps) - 1
-        tokens += [*_encode(tokenizer, step), int(tokenizer.eos_token_id)] if last else _encode(tokenizer, step + mark)
+        tokens += [*encode(tokenizer, step), int(tokenizer.eos_token_id)] if last else encode(tokenizer, step + mark)
         steps.append(StepLabel(len(tokens) - 1, 0.0 if 0 <= item.label <= number else 1.0))
     if len(prompt) + len(tokens) > scorer.context_length:
         return None

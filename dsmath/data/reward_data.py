@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from dsmath.data.modules import _PositionedData
+from dsmath.data.modules import PositionedData
 from dsmath.data.order import Shuffled
 from dsmath.data.solutions import Solution
 from dsmath.errors import UserError
@@ -114,7 +114,7 @@ def pairs(solutions: Sequence[Solution]) -> list[tuple[Solution, Solution]]:
     ]
 
 
-class ScoredSolutions(_PositionedData):
+class ScoredSolutions(PositionedData):
     """Batches of `batch_size` labelled solutions; for an outcome model's pairwise objective half as many pairs.
 
     Raises:

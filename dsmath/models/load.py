@@ -96,18 +96,18 @@ def require_pretrained(path: str) -> None:
     """Whether `pretrained` will find something, without loading it. Raises UserError as `pretrained` does."""
     folder = Path(path).expanduser()
     if folder.is_dir():
-        _require_config(folder)
+        require_config(folder)
     else:
         _only_cached(path)
 
 
 def load_saved(folder: Path, dtype: DType) -> Policy:
     """The policy in a folder that `save_policy` or `save_pretrained` wrote. Raises UserError when it holds none."""
-    _require_config(folder)
+    require_config(folder)
     return _from_transformers(str(folder), dtype, local_files_only=True)
 
 
-def _require_config(folder: Path) -> None:
+def require_config(folder: Path) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder{_near_folder(folder)}")
     if not (folder / "config.json").is_file():
@@ -119,7 +119,7 @@ def _require_config(folder: Path) -> None:
 
 def save_policy(policy: Policy, folder: Path) -> None:
     """Write a policy as safetensors and tokenizer files that transformers loads anywhere."""
-    with _quietly():
+    with quietly():
         policy.model.save_pretrained(folder)
         policy.tokenizer.save_pretrained(folder)
 
@@ -198,7 +198,7 @@ def _llama_from_gguf(reader: Any, dtype: DType) -> "PreTrainedModel":
         prefix = f"model.layers.{block[1]}." if block else "model."
         weights[f"{prefix}{GGUF_NAMES[kind]}.weight"] = weight
     weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
-    with _quietly():
+    with quietly():
         model: PreTrainedModel = LlamaForCausalLM.from_pretrained(
             None, config=config, state_dict=weights, dtype=_torch_dtype(dtype)
         )
@@ -240,7 +240,7 @@ def _tokenizer_from_gguf(reader: Any) -> "PreTrainedTokenizerBase":
 
 
 def _from_transformers(path: str, dtype: DType, *, local_files_only: bool) -> Policy:
-    with _quietly():
+    with quietly():
         from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -317,7 +317,7 @@ def _near_folder(folder: Path) -> str:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """No progress bars, warnings or telemetry of transformers; its settings are put back."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     from transformers.utils import logging

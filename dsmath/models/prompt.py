@@ -24,7 +24,7 @@ def render_prompt(
     text = f"{question} {instruction}" if instruction else question
     if style == "plain":
         begin = [token for token in tokenizer("")["input_ids"] if token == tokenizer.bos_token_id]
-        return [*begin, *_encode(tokenizer, f"{text}\n")]
+        return [*begin, *encode(tokenizer, f"{text}\n")]
     if tokenizer.chat_template is None:
         raise UserError(
             "prompt style chat: the model's tokenizer has no chat template; "
@@ -39,9 +39,10 @@ def render_prompt(
 
 def render_completion(tokenizer: "PreTrainedTokenizerBase", solution: str) -> list[int]:
     """The tokens of a solution and the end token that closes it."""
-    return [*_encode(tokenizer, solution), int(tokenizer.eos_token_id)]
+    return [*encode(tokenizer, solution), int(tokenizer.eos_token_id)]
 
 
-def _encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+def encode(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """The tokens of a piece of text, without any that begin or end one."""
     # `verbose` would warn of texts longer than the context, which the caller cuts or drops.
     return [int(token) for token in tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]]

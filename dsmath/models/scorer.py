@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dsmath.errors import UserError
-from dsmath.models.load import Policy, _quietly, _require_config
+from dsmath.models.load import Policy, quietly, require_config
 from dsmath.rl.log_probs import position_ids
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def scorer_from_policy(policy: Policy) -> Scorer:
     config.num_labels = 1
     config.classifier_dropout = 0.0
     config.architectures = None
-    with torch.random.fork_rng(devices=[]), _quietly():
+    with torch.random.fork_rng(devices=[]), quietly():
         try:
             model = AutoModelForTokenClassification.from_config(config, dtype=policy.model.dtype)
         except ValueError as error:
@@ -63,7 +63,7 @@ def scorer_from_policy(policy: Policy) -> Scorer:
 
 def save_scorer(scorer: Scorer, folder: Path) -> None:
     """Write a scorer as safetensors and tokenizer files that transformers loads anywhere."""
-    with _quietly():
+    with quietly():
         scorer.model.save_pretrained(folder)
         scorer.tokenizer.save_pretrained(folder)
 
@@ -73,8 +73,8 @@ def load_scorer(folder: Path) -> Scorer:
 
     Raises UserError when the folder holds no model, or one that does not give a single number for every token.
     """
-    _require_config(folder)
-    with _quietly(), torch.random.fork_rng(devices=[]):
+    require_config(folder)
+    with quietly(), torch.random.fork_rng(devices=[]):
         from safetensors import SafetensorError
         from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 

@@ -8,6 +8,7 @@ from dsmath.data.modules import fitting_prompt
 from dsmath.evaluation.evaluate import evaluate
 from dsmath.progress import Progress
 from dsmath.stages.policies import initial_policy
+from dsmath.stages.sampling import placed
 from dsmath.work import Work
 
 SAMPLES = "samples.jsonl"
@@ -16,11 +17,12 @@ SAMPLES = "samples.jsonl"
 def run(work: Work) -> Mapping[str, Any]:
     """Answer every held-out problem greedily and `samples` times, keep all answers, and count."""
     e = work.experiment
-    policy = initial_policy(work, work.variant)
+    policy = placed(initial_policy(work, work.variant), e.hardware)
     held_out = e.eval.problems.build().split("test")
     problems = [held_out[i] for i in range(min(e.eval.size, len(held_out)))]
     prompt = {"style": e.model.prompt.style, "instruction": e.model.prompt.instruction}
     prompts = [fitting_prompt(policy, problem, prompt, e.eval.max_new_tokens) for problem in problems]
+    (work.folder / SAMPLES).unlink(missing_ok=True)  # of a run that was killed in its last moment
     logger = work.tracker.stage(work.label.replace("@", "/"), work.folder)
     logger.forget_after(-1)
     progress = Progress(work.label, len(problems) * (1 + e.eval.samples), enabled=e.trainer.progress)

@@ -343,7 +343,7 @@ TEXTS = {
     "reward=model samples.per_question=2": [
         "reward_data.solutions_per_question = 4: only samples.per_question = 2 are sampled; expected at most that",
     ],
-    "reward=model reward_data.solutions_per_question=1": [
+    "reward=model reward_data.solutions_per_question=1 reward_model.objective=pairwise": [
         "reward_data.solutions_per_question = 1: a pair has a right and a wrong solution of one question; "
         "expected at least 2, or reward_model.objective=pointwise",
     ],
@@ -357,18 +357,18 @@ TEXTS = {
     "algorithm=grpo_process reward_data.max_new_tokens=192": [
         "reward_data.max_new_tokens = 192: leaves no room for a prompt; expected less than model.context_length = 192",
     ],
-    "reward=model reward_model.batch_size=63": [
+    "reward=model reward_model.batch_size=63 reward_model.objective=pairwise": [
         "reward_model.batch_size = 63: counts outputs, so a pair would be cut; expected an even number, such "
         "as 62 or 64",
     ],
-    "reward=model reward_model.batch_size=64 hardware.devices=3 sft.batch_size=6 rl.batch_size=96": [
+    "reward=model reward_model.batch_size=64 hardware.devices=3 sft.batch_size=6 rl.batch_size=96 reward_model.objective=pairwise": [
         "reward_model.batch_size = 64: 32 pairs cannot be shared equally by 3 devices; expected a multiple of 6",
     ],
     "algorithm=grpo_process sampling.max_new_tokens=50 iteration=iterative": [
         "reward_data.max_new_tokens = 40: of an output with its rollout, and an output alone may have "
         "sampling.max_new_tokens = 50; expected at least that",
     ],
-    "algorithm=ppo iteration=iterative reward=model": [
+    "algorithm=ppo iteration=iterative reward=model reward_model.objective=pairwise": [
         "sampling.group_size = 1: iteration.reward_steps = 20 need pairs of a right and a wrong output of one"
         " question; expected at least 2, or reward_model.objective=pointwise",
     ],
@@ -389,7 +389,7 @@ FINE = [
     "algorithm.dual_clip=3",
     "reward=model reward_data.max_new_tokens=39",
     "reward=model reward_model.objective=pointwise reward_model.batch_size=63",
-    "reward=model reward_model.micro_batch_size=7",
+    "reward=model reward_model.micro_batch_size=7 reward_model.objective=pairwise",
 ]
 
 SHORT = {  # of the stage that each rule is about; without it in the chain nobody asks

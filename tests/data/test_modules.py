@@ -44,7 +44,15 @@ def packed(train: int = 40, *, rank: int = 0, ranks: int = 1, **changed: Any) ->
 
 
 def prompts(train: int = 40, *, rank: int = 0, ranks: int = 1, **changed: Any) -> Prompts:
-    settings = {"batch_size": 12, "group_size": 3, "updates": 2, "max_new_tokens": 8, "validation_size": 2, "seed": 0, **changed}
+    settings = {
+        "batch_size": 12,
+        "group_size": 3,
+        "updates": 2,
+        "max_new_tokens": 8,
+        "validation_size": 2,
+        "seed": 0,
+        **changed,
+    }
     data = Prompts(problems=Listed(train), policy=POLICY, prompt_style="plain", instruction="", **settings)
     data.trainer = SimpleNamespace(global_rank=rank, world_size=ranks)  # type: ignore[assignment]
     return data

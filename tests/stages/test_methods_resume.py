@@ -1,4 +1,4 @@
-"""Every method goes on to the same bits after kills: value model, reward model, replay, reference, coefficient, pairs."""
+"""Every method goes on to the same bits after kills: value and reward model, replay, reference, coefficient, pairs."""
 
 import shutil
 from pathlib import Path
