@@ -53,6 +53,12 @@ def _adaptive(e: Experiment) -> Broken:
             f" = 0: kl.target = {kl.target:g} is reached by multiplying it, and 0 stays 0; expected more than 0, or "
             "kl.target=null kl.horizon=null",
         )
+    elif kl.horizon is not None and kl.horizon <= 0.2 * e.rl.batch_size:
+        yield (
+            "kl.horizon",
+            f" = {kl.horizon}: one exploration of rl.batch_size = {e.rl.batch_size} outputs could take the coefficient "
+            f"to 0 or below; expected more than {0.2 * e.rl.batch_size:g}",
+        )
 
 
 def _loss(e: Experiment) -> Broken:

@@ -106,6 +106,12 @@ def require_same_tokenizer(scorer: Scorer, policy: Policy, *, what: str) -> None
     if padding not in ours:  # loading a policy may add one, which no output has
         theirs.pop(padding, None)
     if ours == theirs:
+        rows, needed = _embedded(scorer.model), _embedded(policy.model)
+        if rows <= max(ours):
+            raise UserError(
+                f"{what}: its model knows {rows} tokens and the policy's {needed}, though their tokenizers agree; "
+                "use a model that grew from the same one as the policy"
+            )
         return
     first = next(i for i in range(max(*ours, *theirs) + 1) if ours.get(i) != theirs.get(i))
     raise UserError(
@@ -130,8 +136,10 @@ def token_scores(
     right-padded completion, as `Rollout.sequences`. Gradients flow to the model. Values at padding are finite and mean
     nothing: mask them.
     """
-    scores = model(
-        input_ids=sequences, attention_mask=attention_mask.long(), position_ids=position_ids(attention_mask)
+    scores = model(  # a pad token may be one that the scorer has no embedding of
+        input_ids=sequences.masked_fill(~attention_mask, 0),
+        attention_mask=attention_mask.long(),
+        position_ids=position_ids(attention_mask),
     ).logits.squeeze(-1)
     end = sequences.shape[1] - (1 if before else 0)
     part: Tensor = scores[:, end - response_length : end]
@@ -142,6 +150,12 @@ def _head(model: "PreTrainedModel") -> list[Tensor]:
     """The parameters outside the transformer itself."""
     within = {id(parameter) for parameter in model.base_model.parameters()}
     return [parameter for parameter in model.parameters() if id(parameter) not in within]
+
+
+def _embedded(model: "PreTrainedModel") -> int:
+    """How many tokens a model has an embedding of."""
+    table: Any = model.get_input_embeddings()
+    return int(table.num_embeddings)
 
 
 def _tokens(tokenizer: "PreTrainedTokenizerBase") -> dict[int, str]:

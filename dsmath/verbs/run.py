@@ -81,6 +81,7 @@ def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, 
     found: dict[str, Callable[[], None]] = {}
     for stage, source, splits in (
         ("sft", e.sft.problems, ("train", "validation")),
+        ("samples", e.samples.problems, ("train",)),
         ("rl", e.rl.problems, ("train", "validation")),
         ("eval", e.eval.problems, ("test",)),
     ):

@@ -340,6 +340,10 @@ TEXTS = {
     "stage=samples samples.max_new_tokens=192": [
         "samples.max_new_tokens = 192: leaves no room for a prompt; expected less than model.context_length = 192",
     ],
+    "algorithm=ppo kl=reward_adaptive kl.horizon=51": [
+        "kl.horizon = 51: one exploration of rl.batch_size = 256 outputs could take the coefficient to 0 or below; "
+        "expected more than 51.2",
+    ],
     "reward=model samples.per_question=2": [
         "reward_data.solutions_per_question = 4: only samples.per_question = 2 are sampled; expected at most that",
     ],
@@ -361,7 +365,7 @@ TEXTS = {
         "reward_model.batch_size = 63: counts outputs, so a pair would be cut; expected an even number, such "
         "as 62 or 64",
     ],
-    "reward=model reward_model.batch_size=64 hardware.devices=3 sft.batch_size=6 rl.batch_size=96 reward_model.objective=pairwise": [
+    "stage=reward_model hardware.devices=3 sft.batch_size=6 reward_model.objective=pairwise": [
         "reward_model.batch_size = 64: 32 pairs cannot be shared equally by 3 devices; expected a multiple of 6",
     ],
     "algorithm=grpo_process sampling.max_new_tokens=50 iteration=iterative": [

@@ -86,6 +86,7 @@ ABLATIONS = {
     "kl_coefficient": grid(5, kl__coef=["0.0", "0.01", "0.04", "0.16"]),
     "kl_placement": grid(5, kl=["loss_k3", "reward_k1"]),
     "ppo_vs_grpo": grid(5, algorithm=["grpo", "ppo"]),
+    "reward_hacking": grid(5, reward=["rule", "model"], kl=["none"]),
     "seed": grid(3),
     "unified": grid(5, algorithm=["rft", "online_rft", "grpo", "grpo_process"]),
 }
@@ -151,7 +152,7 @@ def test_an_ablation_checks_every_point_of_its_grid(compose: Composer, ablation:
 def test_an_ablation_multiplies_with_the_experiment_of_the_papers_claims(compose: Composer, ablation: str) -> None:
     points = compose.sweep(["experiment=claims", f"ablation={ablation}", "seed=0"])
     assert len(points) == len({point.rsplit(" ", 1)[0] for point in ABLATIONS[ablation] if "=0" in point[-3:]})
-    assert {p.experiment.rl.steps for p in points} == {compose.one(["experiment=claims"]).experiment.rl.steps}
+    assert {p.experiment.rl.batch_size for p in points} == {compose.one(["experiment=claims"]).experiment.rl.batch_size}
 
 
 def test_the_points_of_an_ablation_are_what_each_composes_to_alone(compose: Composer) -> None:

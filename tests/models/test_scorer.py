@@ -99,3 +99,19 @@ def test_another_tokenizer_is_refused_with_the_first_difference(policy: Policy, 
     sizes = f"{len(policy.tokenizer)} tokens against 400; token 400 is '.*' there and absent in the policy"
     with pytest.raises(UserError, match=rf"^reward\.path = X: its tokenizer is not the policy's.*{sizes}"):
         require_same_tokenizer(scorer, other, what="reward.path = X")
+
+
+def test_a_model_that_knows_fewer_tokens_than_its_tokenizer_is_refused(policy: Policy, scorer: Scorer) -> None:
+    small = scorer.copy()
+    small.model.resize_token_embeddings(100)
+    with pytest.raises(UserError, match=r"value\.init: its model knows 100 tokens and the policy's \d+, though"):
+        require_same_tokenizer(small, policy, what="value.init")
+
+
+def test_padding_with_a_token_that_the_scorer_lacks_changes_nothing(scorer: Scorer) -> None:
+    mask = torch.tensor([[False, True, True, True, False]])
+    found = [
+        token_scores(scorer.model, torch.tensor([[pad, 5, 6, 7, pad]]), mask, response_length=3, before=False)[:, :2]
+        for pad in (0, 10_000)
+    ]
+    assert torch.equal(found[0], found[1])
