@@ -1,17 +1,18 @@
 """What reward models learn from, as a Lightning data module: labelled solutions, or pairs of a right and a wrong."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from dsmath.data.modules import PositionedData
 from dsmath.data.order import Shuffled
 from dsmath.data.solutions import Solution
 from dsmath.errors import UserError
+from dsmath.rl.responses import Responses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -21,60 +22,14 @@ Objective = Literal["pairwise", "pointwise"]
 
 
 @dataclass(frozen=True, slots=True)
-class RewardBatch:
+class RewardBatch(Responses):
     """Solutions with their labels; in pairs, the even rows are right and the next odd ones wrong."""
 
-    prompt_tokens: Int[Tensor, "batch prompt_time"]  # padded on the left
-    prompt_mask: Bool[Tensor, "batch prompt_time"]
-    completion_tokens: Int[Tensor, "batch time"]  # padded on the right
-    response_mask: Bool[Tensor, "batch time"]
     correct: Float[Tensor, "batch"]  # 1 for the right answer, else 0
     step_ends: Bool[Tensor, "batch time"]  # nowhere in solutions without labels of steps
     shares: Float[Tensor, "batch time"]  # of right rollouts, at the steps' ends; 0 elsewhere
     ids: tuple[str, ...]
     after: int = 0  # position in the stream after this batch
-
-    def __len__(self) -> int:
-        return len(self.completion_tokens)
-
-    @property
-    def sequences(self) -> Int[Tensor, "batch length"]:
-        """Prompts and completions side by side."""
-        return torch.cat([self.prompt_tokens, self.completion_tokens], dim=1)
-
-    @property
-    def last(self) -> Bool[Tensor, "batch time"]:
-        """True at every solution's last token."""
-        following = torch.nn.functional.pad(self.response_mask[:, 1:], (0, 1), value=False)
-        return self.response_mask & ~following
-
-    @property
-    def attention_mask(self) -> Bool[Tensor, "batch length"]:
-        """Where `sequences` holds real tokens."""
-        return torch.cat([self.prompt_mask, self.response_mask], dim=1)
-
-    def rows(self, start: int, stop: int) -> Self:
-        """Some rows, without the padding that only the others needed; `after` stays that of the whole batch."""
-        part: dict[str, Any] = {
-            f.name: value[start:stop] if isinstance(value := getattr(self, f.name), Tensor | tuple) else value
-            for f in fields(self)
-        }
-        prompt = int(part["prompt_mask"].sum(dim=1).max())
-        length = int(part["response_mask"].sum(dim=1).max())
-        for name in ("prompt_tokens", "prompt_mask"):
-            part[name] = part[name][:, -prompt:]
-        for name in ("completion_tokens", "response_mask", "step_ends", "shares"):
-            part[name] = part[name][:, :length]
-        return replace(self, **part)
-
-    def to(self, device: torch.device, non_blocking: bool = False) -> Self:
-        """The batch on a device; Lightning calls it."""
-        moved: dict[str, Any] = {
-            f.name: value.to(device, non_blocking=non_blocking)
-            for f in fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor)
-        }
-        return replace(self, **moved)
 
 
 def reward_batch(solutions: Sequence[Solution], tokenizer: "PreTrainedTokenizerBase", *, after: int = 0) -> RewardBatch:

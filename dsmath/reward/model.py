@@ -61,5 +61,4 @@ class ModelReward:
                 width=mask.shape[1],
                 device=mask.device,
             )
-        following = torch.nn.functional.pad(mask[:, 1:], (0, 1), value=False)
-        return mask & ~following
+        return rollout.last

@@ -17,31 +17,18 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from dsmath.randomness import derive_seed
 from dsmath.rl.log_probs import position_ids
+from dsmath.rl.responses import Responses
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(Responses):
     """Sampled completions; the samples of a prompt are consecutive rows, in the order of the prompts."""
 
-    prompt_tokens: Int[Tensor, "batch prompt_time"]  # padded on the left
-    prompt_mask: Bool[Tensor, "batch prompt_time"]
-    completion_tokens: Int[Tensor, "batch time"]  # padded on the right
-    response_mask: Bool[Tensor, "batch time"]  # true up to and including the end-of-sequence token
     log_probs: Float[Tensor, "batch time"]  # of the sampled tokens, at the sampling temperature; 0 in padding
     truncated: Bool[Tensor, "batch"]  # stopped by the length limit
-
-    @property
-    def sequences(self) -> Int[Tensor, "batch length"]:
-        """Prompt and completion side by side."""
-        return torch.cat([self.prompt_tokens, self.completion_tokens], dim=1)
-
-    @property
-    def attention_mask(self) -> Bool[Tensor, "batch length"]:
-        """Where `sequences` holds real tokens."""
-        return torch.cat([self.prompt_mask, self.response_mask], dim=1)
 
     def completions(self) -> list[list[int]]:
         """Every row's tokens without padding, the end-of-sequence token included."""

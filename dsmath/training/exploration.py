@@ -145,7 +145,7 @@ class Explorer:
         texts = self.texts(rollout)
         results = self._judge(problems, texts)
         mask = rollout.response_mask
-        last = mask & ~torch.nn.functional.pad(mask[:, 1:], (0, 1))
+        last = rollout.last
         if self._reward_model is None:
             ends = last
             rewards = torch.tensor([r.reward for r in results], device=self.device)

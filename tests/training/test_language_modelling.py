@@ -26,7 +26,7 @@ def module_of(
     policy: Policy, *, micro: int = 6, steps: int = 1, optim: Any = SGD, clip: float = 1e9
 ) -> LanguageModelling:
     return LanguageModelling(
-        policy=policy, optim=optim, schedule=CONSTANT, steps=steps, gradient_clip=clip, seed=0,
+        model=policy.model, optim=optim, schedule=CONSTANT, steps=steps, gradient_clip=clip, seed=0,
         micro_batch_size=micro, validate_every=100,
     )  # fmt: skip
 
