@@ -63,7 +63,7 @@ STAGES = {
             version=2,
             reads=(
                 *("seed", "model", "source", "reward", "advantage", "kl", "value", "iteration", "sampling"),
-                *("algorithm", "rl", "hardware.precision"),
+                *("algorithm", "rl", "reward_data.step_mark", "hardware.precision"),
             ),
             uses=(*_USES, "reward_model", "reward_data"),  # part of the reward model's fingerprint
             run="dsmath.stages.rl:run",
