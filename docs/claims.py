@@ -40,18 +40,15 @@ def read(folder: Path, by: list[str]) -> Run | None:
         if isinstance(value, int | float)
     }
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        rows = [row for row in csv.DictReader(file) if row["stage"] == "rl"]
     numbers |= _of_learning(rows)
-    prefix = "rl/" if any(name.startswith("rl/") for name in rows[0]) else ""
-    step, accuracy = f"{prefix}step", f"{prefix}validation_accuracy"
-    curve = {int(row[step]): float(row[accuracy]) for row in rows if row.get(accuracy)}
+    curve = {int(row["step"]): float(row["validation_accuracy"]) for row in rows if row["validation_accuracy"]}
     return Run(arm, int(about["seed"]), numbers, curve)
 
 
 def _of_learning(rows: list[dict[str, str]]) -> dict[str, float]:
     def column(name: str) -> list[float]:
-        found = [row.get(name) or row.get(f"rl/{name}") for row in rows]
-        return [float(value) for value in found if value]
+        return [float(row[name]) for row in rows if row.get(name)]
 
     rewards, accuracies = column("reward_mean"), column("accuracy")
     seconds = [a + b for a, b in zip(column("seconds_rollout"), column("seconds_update"), strict=False)]
@@ -132,12 +129,13 @@ def main() -> None:
     parser.add_argument("sweeps", nargs="+", type=Path, help="sweep folders, or folders of them")
     parser.add_argument("--by", action="append", required=True, help="the override that tells arms apart; repeatable")
     parser.add_argument("--baseline", help="the arm that others are compared with; the first otherwise")
+    parser.add_argument("--only", action="append", help="leave out all other arms; repeatable")
     parser.add_argument("--column", action="append", help="what to show; repeatable")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     folders = sorted({path.parent for sweep in given.sweeps for path in sweep.rglob("run.json")})
     found = {folder: read(folder, given.by) for folder in folders}
-    runs = [run for run in found.values() if run is not None]
+    runs = [run for run in found.values() if run is not None and (not given.only or run.arm in given.only)]
     for folder in (f for f, run in found.items() if run is None):
         print(f"no results: {folder}")
     columns = given.column or ["rl greedy", "sft greedy", "rl mean@4", "rl pass@4", "seconds a step", "peak MB"]
