@@ -49,11 +49,16 @@ def _row(path: Path) -> dict[str, str]:
     return row | {"state": "done"}
 
 
+def _is_shared(column: str, rows: list[dict[str, str]]) -> bool:
+    """An override that all points have, which tells none apart; results have a blank in their names."""
+    return " " not in column and column not in ("point", "state") and len({row.get(column) for row in rows}) == 1
+
+
 def _print(rows: list[dict[str, str]], columns: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = [c for c in columns if not c.split(" ")[-1].startswith(("mean@", "pass@"))]
+    shown = [c for c in columns if not c.split(" ")[-1].startswith(("mean@", "pass@")) and not _is_shared(c, rows)]
     table = Table()
     for name in shown:
         table.add_column(name, justify="left" if name in ("point", "state") else "right")

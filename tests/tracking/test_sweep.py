@@ -1,0 +1,33 @@
+"""The table at a sweep's end: what tells the points apart and what came out; the file has everything."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from dsmath.tracking.sweep import SweepResults
+
+
+def test_a_sweeps_table_shows_what_varied_and_names_what_failed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for point, coef in enumerate(("0.0", "0.04")):
+        run = tmp_path / str(point)
+        run.mkdir()
+        overrides = [f"kl.coef={coef}", "logger=csv", "ablation=kl_coefficient"]
+        (run / "run.json").write_text(json.dumps({"overrides": overrides}))
+        if point == 0:
+            (run / "results.json").write_text(json.dumps({"eval@rl": {"greedy": 0.75, "mean@8": 0.5, "problems": 8}}))
+    SweepResults().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    shown = capsys.readouterr().out
+    assert "kl.coef" in shown
+    assert "logger" not in shown
+    assert "0.7500" in shown
+    assert "mean@8" not in shown
+    with (tmp_path / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["kl.coef"], r["logger"], r["rl mean@8"], r["state"]) for r in rows] == [
+        ("0.0", "csv", "0.5000", "done"), ("0.04", "csv", "", "failed"),
+    ]  # fmt: skip
