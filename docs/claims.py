@@ -138,6 +138,7 @@ def main() -> None:
     runs = [run for run in found.values() if run is not None and (not given.only or run.arm in given.only)]
     for folder in (f for f, run in found.items() if run is None):
         print(f"no results: {folder}")
+    runs = list({(run.arm, run.seed): run for run in runs}.values())  # an arm that two sweeps share counts once
     columns = given.column or ["rl greedy", "sft greedy", "rl mean@4", "rl pass@4", "seconds a step", "peak MB"]
     shares = {c for c in columns if c.startswith(("rl ", "sft ", "true "))}
     print(table(runs, columns, given.baseline or runs[0].arm, shares))
