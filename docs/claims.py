@@ -33,7 +33,7 @@ def read(folder: Path, by: list[str]) -> Run | None:
         return None
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     numbers = {
-        f"{label.removeprefix('eval@')} {name}": float(value)
+        f"{label.removeprefix('eval@').removesuffix('/held_out')} {name}": float(value)
         for label, summary in results.items()
         if label.startswith("eval@")
         for name, value in summary.items()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dsmath.errors import UserError, did_you_mean
 
-VERBS = ("run", "plan", "rerun", "diff", "schema")
+VERBS = ("run", "plan", "rerun", "diff", "mcnemar", "grade", "schema")
 MISTAKE = 2
 
 
@@ -64,6 +64,14 @@ def _run(argv: list[str]) -> int:
         from dsmath.verbs.diff import diff
 
         diff(*_arguments(options.overrides, exactly=2, what="diff RUN RUN"))
+    elif options.verb == "mcnemar":
+        from dsmath.verbs.mcnemar import mcnemar
+
+        mcnemar(*_arguments(options.overrides, at_least=2, at_most=3, what="mcnemar A B [OUT.csv]"))
+    elif options.verb == "grade":
+        from dsmath.verbs.grade import grade
+
+        grade(*_arguments(options.overrides, at_least=1, at_most=2, what="grade FILE.jsonl [OUT.jsonl]"))
     else:
         from dsmath.verbs import run
 
@@ -105,8 +113,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     return options
 
 
-def _arguments(given: list[str], *, what: str, exactly: int | None = None, at_most: int | None = None) -> list[str]:
-    if (exactly is not None and len(given) != exactly) or (at_most is not None and len(given) > at_most):
+def _arguments(
+    given: list[str], *, what: str, exactly: int | None = None, at_least: int = 0, at_most: int | None = None
+) -> list[str]:
+    most = exactly if at_most is None else at_most
+    if len(given) < (exactly or at_least) or (most is not None and len(given) > most):
         raise UserError(f"expected: dsmath {what}")
     return given
 

@@ -22,7 +22,7 @@ FLOORS = (
     ("training",),
     ("work", "tracking"),
     ("rl", "reward", "data", "models", "evaluation"),
-    ("config",),
+    ("sandbox", "config"),  # the sandbox's processes import nothing but it
     ("errors", "interrupt", "progress", "randomness", ""),
 )
 # Stages are named by strings in graph/stages.py, and components by `_target_` in conf/: neither is an import.

@@ -44,7 +44,11 @@ def test_quickstart_at_a_reduced_size_leaves_a_table_a_plot_and_everything_that_
         "wandb",
     }
     assert (run / "learning.png").read_bytes().startswith(b"\x89PNG")
-    assert set(json.loads((run / "results.json").read_text())) == {"sft", "rl", "eval@sft", "eval@rl"}
+    assert set(json.loads((run / "results.json").read_text())) == {
+        "sft",
+        "rl",
+        *(f"{stage}@{model}/held_out" for stage in ("answers", "eval") for model in ("sft", "rl")),
+    }
     assert "Traceback" not in done.stderr
     assert "Warning" not in done.stderr
 
@@ -61,7 +65,7 @@ def test_grpo_raises_held_out_accuracy_by_ten_points(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (results,) = tmp_path.glob("outputs/quickstart/*/results.json")
     found = json.loads(results.read_text())
-    assert found["eval@rl"]["greedy"] - found["eval@sft"]["greedy"] >= 0.10
+    assert found["eval@rl/held_out"]["greedy"] - found["eval@sft/held_out"]["greedy"] >= 0.10
 
 
 @pytest.mark.slow

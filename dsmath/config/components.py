@@ -70,6 +70,29 @@ class HuggingFaceDataset:
 
 
 @dataclass(frozen=True)
+class BenchmarkFile:
+    folder: str | None
+    file: str
+    format: Literal[
+        "gsm8k",
+        "math",
+        "svamp",
+        "asdiv",
+        "multiarith",
+        "gsm_hard",
+        "cmath",
+        "mgsm",
+        "ocw",
+        "cloze",
+        "choices",
+        "choices_zh",
+    ]
+    hub: str | None
+    name: str | None
+    hub_split: str
+
+
+@dataclass(frozen=True)
 class Tiny:
     hidden_size: PositiveInt
     intermediate_size: PositiveInt
@@ -96,6 +119,7 @@ class RuleReward:
     right: float
     wrong: float
     format: NonNegative
+    symbolic: bool
 
 
 @dataclass(frozen=True)
@@ -114,8 +138,10 @@ SHIPPED: dict[str, Any] = {
     "lightning.Trainer": LightningTrainer,
     "dsmath.tracking.wandb_run.open_run": WandbRun,
     "dsmath.data.word_problems.WordProblems": WordProblems,
+    "dsmath.data.word_problems.ProgramWordProblems": WordProblems,
     "dsmath.data.readers.JsonLines": JsonLines,
     "dsmath.data.readers.HuggingFaceDataset": HuggingFaceDataset,
+    "dsmath.data.benchmarks.BenchmarkFile": BenchmarkFile,
     "dsmath.data.modules.PackedSolutions": NoArguments,
     "dsmath.data.modules.Prompts": NoArguments,
     "dsmath.data.offline.Solutions": NoArguments,

@@ -28,7 +28,7 @@ from dsmath.config.schema import Experiment
 from dsmath.errors import did_you_mean
 
 CONFIG_NAME = "config"
-_IN_DEFAULTS = {"experiment", "ablation", "local", *(field.name for field in fields(Experiment))}
+_IN_DEFAULTS = {"experiment", "ablation", "local", "benchmark", *(field.name for field in fields(Experiment))}
 
 
 @dataclass(frozen=True)
@@ -180,11 +180,12 @@ class Composer:
         if options is None or override.is_delete() or override.is_sweep_override():
             return ""
         value = override.value()
-        if value is None:
+        if value is None or value == []:
             return f" = null: a group needs an option; leave it out, or take one of {', '.join(options)}"
-        if not isinstance(value, str | int) or str(value) not in options:
-            known = f"there are {', '.join(options)}" if options else "there are none yet"
-            return f" = {value}: no such option{did_you_mean(str(value), options)}; {known}"
+        for option in value if isinstance(value, list) else [value]:  # `benchmark=[gsm8k,math]` is both
+            if not isinstance(option, str | int) or str(option) not in options:
+                known = f"there are {', '.join(options)}" if options else "there are none yet"
+                return f" = {option}: no such option{did_you_mean(str(option), options)}; {known}"
         if (override.is_add() or override.is_force_add()) and not override.package and group in _IN_DEFAULTS:
             return f"={value}: this group has its place already; leave the + out: {group}={value}"
         return ""

@@ -13,7 +13,7 @@ dsmath: mine a math corpus, pre-train, fine-tune, and compare PPO, GRPO and ever
   dsmath ablation=group_size              a sweep; so is kl.coef=0,0.04
   dsmath --cfg job experiment=grpo_7b     the composed config
 
-also: dsmath rerun RUN · diff RUN RUN · schema [FOLDER]
+also: dsmath rerun RUN · diff RUN RUN · mcnemar A B [OUT.csv] · grade FILE.jsonl [OUT.jsonl] · schema [FOLDER]
 options: --help --version --cfg job|hydra|all [--resolve] [--package KEY] --multirun --config-dir FOLDER
 precedence: config < groups < algorithm < experiment < ablation < local < command line
 """

@@ -3,6 +3,7 @@
 from dsmath.config.paradigm import Broken, pieces
 from dsmath.config.schema import Experiment
 from dsmath.config.sizes import reward_data_sizes, reward_model_sizes, rl_sizes, room, samples_sizes, sft_sizes
+from dsmath.config.tools import learning, limits
 from dsmath.config.updates import updates
 
 
@@ -20,7 +21,7 @@ _OF_STAGES = {
     "samples": (samples_sizes,),
     "reward_data": (reward_data_sizes,),
     "reward_model": (reward_model_sizes, _benchmark),
-    "rl": (pieces, updates, rl_sizes),
+    "rl": (pieces, updates, rl_sizes, learning),
 }
 
 
@@ -30,8 +31,10 @@ def broken_rules(e: Experiment) -> Broken:
     for stage, rules in _OF_STAGES.items():
         for rule in rules if stage in stages else ():
             yield from rule(e)
-    if "eval" in stages:
+    if "answers" in stages:
         yield from _evaluation(e)
+    if {"rl", "answers"} & stages:
+        yield from limits(e)
     yield from _schedules(e)
     yield from _optimisers(e)
     yield from _folders(e)
@@ -51,7 +54,8 @@ def upstreams(e: Experiment, stage: str) -> list[str]:
             *(["reward_model"] if e.reward.name != "rule" and e.reward.path is None else []),
             *(["reward_data"] if e.iteration.reward_steps else []),  # what the reward model replays
         ],
-        "eval": [*e.eval.of],
+        "answers": [*e.eval.of],
+        "eval": ["answers"],
     }
     return [name for name in grown.get(stage, []) if name != "model"]
 
@@ -101,3 +105,36 @@ def _evaluation(e: Experiment) -> Broken:
         yield "eval.of", " = []: nothing to evaluate; expected some of model, pretrain, sft, rl"
     if len(set(e.eval.of)) != len(e.eval.of):
         yield "eval.of", f" = {e.eval.of}: names a stage twice"
+    if not e.eval.benchmarks:
+        yield "eval.benchmarks", " = {}: nothing to evaluate on; expected some, such as benchmark=held_out"
+    for k in e.eval.k:
+        if k > e.eval.samples:
+            yield (
+                "eval.k",
+                f" = {e.eval.k}: pass@{k} and maj@{k} want {k} samples a question, and there are eval.samples = "
+                f"{e.eval.samples}; raise that, or lower k",
+            )
+    if 0 in e.eval.k and e.eval.samples:
+        yield "eval.k", f" = {e.eval.k}: expected numbers of samples, from 1"
+    yield from _prompts(e)
+
+
+def _prompts(e: Experiment) -> Broken:
+    style = e.eval.prompt
+    if style in ("few_shot", "program"):
+        if e.eval.prompts_file is None:
+            yield (
+                "eval.prompts_file",
+                f" = null: eval.prompt={style} takes its prompts from a file; expected a path of JSON, such as "
+                "DeepSeek-Math's (docs/benchmarks.md)",
+            )
+        for name, benchmark in e.eval.benchmarks.items():
+            if getattr(benchmark, style) is None:
+                yield (
+                    f"eval.benchmarks.{name}.{style}",
+                    f" = null: eval.prompt={style} needs the name of a prompt in eval.prompts_file",
+                )
+    if style == "few_shot" and e.tools.name != "none":
+        yield "eval.prompt", " = 'few_shot': its examples are text, in which nothing is run; use tools=none"
+    if style in ("tool", "program") and e.tools.name == "none":
+        yield "eval.prompt", f" = {style!r}: has the model write programs, and nothing runs them; add tools=python"

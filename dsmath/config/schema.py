@@ -15,7 +15,7 @@ from dsmath.config.types import (
     Share,
 )
 
-StageName = Literal["corpus", "pretrain", "sft", "samples", "reward_data", "reward_model", "rl", "eval"]
+StageName = Literal["corpus", "pretrain", "sft", "samples", "reward_data", "reward_model", "rl", "answers", "eval"]
 
 AlgorithmName = Literal[
     "sft",
@@ -94,10 +94,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Data:
-    """Problems with solutions and answers; `path` is the folder or name of those that are not generated."""
+    """Problems with solutions and answers; `path` is the folder or name of those that are not generated.
+
+    `symbolic`: answers are expressions, which math-verify compares where their spelling does not decide.
+    """
 
     name: str
     path: str | None
+    symbolic: bool
     problems: Component
 
 
@@ -305,17 +309,44 @@ class RL:
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """Problems that models are compared on; `few_shot` and `program` name prompts of `eval.prompts_file`."""
+
+    problems: Component
+    split: Literal["train", "validation", "test"]
+    language: Literal["en", "zh"]
+    symbolic: bool
+    few_shot: str | None
+    program: str | None
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Held-out problems and what is measured on them; `of` lists the stages whose models are evaluated."""
 
     of: list[Literal["model", "pretrain", "sft", "rl"]]
-    size: PositiveInt
-    samples: PositiveInt
+    benchmarks: dict[str, Benchmark]
+    prompt: Literal["model", "boxed", "tool", "few_shot", "program"]
+    prompts_file: str | None
+    size: PositiveInt | None
+    samples: NonNegativeInt
+    k: list[NonNegativeInt]
     temperature: Positive
     max_new_tokens: PositiveInt
     confidence: OpenShare
+    resamples: PositiveInt
     batch_rows: PositiveInt
-    problems: Component
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What runs the code that a model writes, in a sandbox; limits are of one run."""
+
+    name: Literal["none", "python"]
+    rounds: PositiveInt | None
+    seconds: Positive | None
+    memory_mb: PositiveInt | None
+    output_characters: PositiveInt | None
 
 
 @dataclass(frozen=True)
@@ -369,6 +400,7 @@ class Paths:
     runs: str
     sweeps: str
     store: str
+    benchmarks: str | None
 
 
 @dataclass(frozen=True)
@@ -395,6 +427,7 @@ class Experiment:
     value: Value
     iteration: Iteration
     sampling: Sampling
+    tools: Tools
     algorithm: Algorithm
     rl: RL
     eval: Evaluation

@@ -22,6 +22,7 @@ class OutputBatch:
     problems: tuple[Problem, ...]
     tokens: tuple[tuple[int, ...], ...]  # of the prompts
     completions: tuple[tuple[int, ...], ...]
+    written: tuple[tuple[bool, ...], ...]  # which tokens of the completions are not a tool's
     exploration: int
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "OutputBatch":
@@ -50,13 +51,13 @@ class Solutions(PolicyData):
 
     def _output(self, problem: Problem) -> "_Output":
         prompt = self.render(problem)
-        completion = render_completion(self._policy.tokenizer, problem.solution)
+        completion, written = render_completion(self._policy.tokenizer, problem.solution)
         if len(prompt) + len(completion) > self._policy.context_length:
             raise UserError(
                 f"problem {problem.id}: question and solution have {len(prompt) + len(completion)} tokens, more than "
                 f"model.context_length = {self._policy.context_length}; raise that, or leave the problem out"
             )
-        return _Output(problem, tuple(prompt), tuple(completion))
+        return _Output(problem, tuple(prompt), tuple(completion), tuple(written))
 
 
 class RightSamples(PolicyData):
@@ -123,11 +124,12 @@ class _Output:
     problem: Problem
     prompt: tuple[int, ...]
     completion: tuple[int, ...]
+    written: tuple[bool, ...]
 
 
 def _output(sample: Sampled) -> _Output:
     problem = Problem(sample.id, sample.question, "", sample.answer)
-    return _Output(problem, tuple(sample.prompt_tokens), tuple(sample.tokens))
+    return _Output(problem, tuple(sample.prompt_tokens), tuple(sample.tokens), (True,) * len(sample.tokens))
 
 
 def _distinct(samples: Sequence[Sampled]) -> list[Sampled]:
@@ -140,5 +142,6 @@ def _batch(outputs: Sequence[_Output], exploration: int) -> OutputBatch:
         tuple(o.problem for o in outputs),
         tuple(o.prompt for o in outputs),
         tuple(o.completion for o in outputs),
+        tuple(o.written for o in outputs),
         exploration,
     )

@@ -10,11 +10,12 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A prompt and the completion that is learned."""
+    """A prompt and the completion that is learned, or the tokens of it that `learned` marks."""
 
     id: str
     prompt: list[int]
     completion: list[int]
+    learned: list[bool] | None = None
 
     def __len__(self) -> int:
         return len(self.prompt) + len(self.completion)
@@ -26,7 +27,7 @@ class PackedBatch:
 
     tokens: Int[Tensor, "rows length"]
     positions: Int[Tensor, "rows length"]
-    learned: Bool[Tensor, "rows length"]  # tokens of completions
+    learned: Bool[Tensor, "rows length"]  # tokens of completions that the model shall write
     ids: tuple[str, ...]
     after: int  # position in the stream after this batch
 
@@ -55,7 +56,12 @@ def pack(rows: Iterable[list[Document]], *, length: int, pad_token_id: int, afte
         rest = length - filled
         tokens.append([t for d in row for t in (*d.prompt, *d.completion)] + [pad_token_id] * rest)
         positions.append([p for d in row for p in range(len(d))] + list(range(rest)))
-        learned.append([x for d in row for x in [False] * len(d.prompt) + [True] * len(d.completion)] + [False] * rest)
+        learned.append([x for d in row for x in _learned(d)] + [False] * rest)
     return PackedBatch(
         torch.tensor(tokens), torch.tensor(positions), torch.tensor(learned, dtype=torch.bool), tuple(ids), after
     )
+
+
+def _learned(document: Document) -> list[bool]:
+    completion = [True] * len(document.completion) if document.learned is None else document.learned
+    return [False] * len(document.prompt) + completion

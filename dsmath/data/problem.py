@@ -12,7 +12,8 @@ class Problem:
     """One question with its reference solution.
 
     `answer` is the gold answer that a reward and an evaluation compare with; `solution` is what fine-tuning imitates
-    and ends in the answer's `\\boxed{}` form.
+    and ends in the answer's `\\boxed{}` form. A multiple-choice question has `choices`, the texts of its options in
+    order, which `question` lists too; its `answer` is then the option's letter, A for the first.
     """
 
     id: str
@@ -20,6 +21,7 @@ class Problem:
     solution: str
     answer: str
     tags: dict[str, str | int] = field(default_factory=dict)
+    choices: tuple[str, ...] = ()
 
 
 class Problems(Protocol):

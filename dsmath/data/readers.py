@@ -4,27 +4,18 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from dsmath.data.formats import FORMATS, BenchmarkFormat, Format
 from dsmath.data.problem import Problem, Split
+from dsmath.data.rows import EmptyBoxError, Row, RowError, kind
 from dsmath.errors import UserError, did_you_mean, nearest
 
-Format = Literal["gsm8k", "math"]
-Row = Mapping[str, object]
 SHOWN_MISTAKES = 5
-CALCULATOR_MARK = re.compile(r"<<[^<>]*>>")
 log = logging.getLogger(__name__)
-
-
-class RowError(Exception):
-    """What is wrong with one row; the reader adds where the row is."""
-
-
-class EmptyBoxError(RowError):
-    """The solution ends in an empty box, so that no answer could be graded against it."""
 
 
 class _Splits:
@@ -89,14 +80,14 @@ class JsonLines(_Splits):
         file = self._file(source)
         with file.open("rb") as lines:
             numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-            return _problems(numbered, _parse_line, self.format, where=f"{file}:", prefix=file.stem, unit="line")
+            return read_problems(numbered, parse_line, self.format, where=f"{file}:", prefix=file.stem, unit="line")
 
     def _file(self, name: str) -> Path:
         file = self.folder / name
         if file.is_file():
             return file
         if not self.folder.is_dir():
-            raise UserError(f"{self.folder}: no such folder{_near_path(self.folder)}")
+            raise UserError(f"{self.folder}: no such folder{near_path(self.folder)}")
         found = sorted(str(known.relative_to(self.folder)) for known in self.folder.rglob("*.jsonl"))
         listing = ", ".join(found[:10]) + (", …" if len(found) > 10 else "") or "no .jsonl files"
         raise UserError(f"{file}: no such file{did_you_mean(name, found)} (the folder has {listing})")
@@ -135,7 +126,7 @@ class HuggingFaceDataset(_Splits):
     def _read(self, source: str) -> list[Problem]:
         rows = enumerate(load_rows(self.path, self.name, source), 1)
         place = f"{self.path}, {source}, row "
-        return _problems(rows, lambda row: row, self.format, where=place, prefix=source, unit="row")
+        return read_problems(rows, lambda row: row, self.format, where=place, prefix=source, unit="row")
 
 
 def load_rows(path: str, name: str | None, split: str) -> Iterable[Row]:
@@ -164,7 +155,7 @@ def load_rows(path: str, name: str | None, split: str) -> Iterable[Row]:
 def _check_on_hub(path: str) -> None:
     """One quick question, because `datasets` itself tries an unreachable hub for half a minute."""
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path):
-        raise UserError(f"{path}: no such folder, and no hub name (OWNER/NAME){_near_path(Path(path).expanduser())}")
+        raise UserError(f"{path}: no such folder, and no hub name (OWNER/NAME){near_path(Path(path).expanduser())}")
     from huggingface_hub import HfApi
     from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
 
@@ -182,72 +173,10 @@ def _check_on_hub(path: str) -> None:
         config.HF_HUB_OFFLINE = True
 
 
-def gsm8k_problem(row: Row, fallback_id: str) -> Problem:
-    """GSM8K's fields: `question` and `answer` with its `#### 42`, or `question`, `solution` and a bare `answer`.
-
-    Calculator marks `<<48/2=24>>` and thousands commas go, and the solution ends in the answer's box. Raises RowError.
-    """
-    question, answer = _text(row, "question"), _text(row, "answer")
-    solution = _text(row, "solution") if "solution" in row else answer
-    if "solution" not in row and "####" not in answer:
-        raise RowError('no answer found: "answer" has no `#### 42`, and there is no field "solution" beside it')
-    answer = re.sub(r"(?<=\d),(?=\d{3})", "", answer.rpartition("####")[2].strip())
-    if not answer:
-        raise RowError('no answer found: nothing after "####"')
-    solution = CALCULATOR_MARK.sub("", solution.partition("####")[0]).strip()
-    if last_boxed(solution) != answer:
-        solution = f"{solution}\n\\boxed{{{answer}}}".lstrip()
-    return Problem(_text(row, "id") if "id" in row else fallback_id, question, solution, answer)
-
-
-def math_problem(row: Row, fallback_id: str) -> Problem:
-    """MATH's fields: `problem`, `solution` with a box, maybe `answer`, `level`, `type`, `subject`. Raises RowError."""
-    question, solution = _text(row, "problem"), _text(row, "solution")
-    boxed = last_boxed(solution)
-    given = row.get("answer")
-    if given is not None and not isinstance(given, str):
-        raise RowError(f'field "answer" is {_kind(given)}, expected text')
-    answer = (given or boxed or "").strip()
-    if not answer and boxed is None:
-        raise RowError('no answer found: "solution" has no \\boxed{…}, and there is no field "answer"')
-    if not answer:
-        raise EmptyBoxError
-    if boxed is None:
-        solution = f"{solution}\n\\boxed{{{answer}}}"
-    tags: dict[str, str | int] = {}
-    for field, tag in (("level", "level"), ("type", "subject"), ("subject", "subject")):
-        value = row.get(field)
-        if isinstance(value, str | int):
-            level = re.fullmatch(r"(?:Level )?(\d+)", str(value))
-            tags[tag] = int(level[1]) if level else value
-    identity = next((str(row[field]) for field in ("id", "unique_id") if field in row), fallback_id)
-    return Problem(identity, question, solution, answer, tags)
-
-
-FORMATS: dict[Format, Callable[[Row, str], Problem]] = {"gsm8k": gsm8k_problem, "math": math_problem}
-
-
-def last_boxed(text: str) -> str | None:
-    """What is inside the last `\\boxed{…}` or `\\fbox{…}`, or the one sign after `\\boxed `; None without a box."""
-    matches = list(re.finditer(r"\\(?:boxed|fbox)\s*(\{|[^\s{}$])", text))
-    if not matches:
-        return None
-    opening = matches[-1]
-    if opening[1] != "{":
-        return opening[1]
-    depth = 1
-    for position in range(opening.end(), len(text)):
-        escaped = text[position - 1] == "\\"
-        depth += 0 if escaped else {"{": 1, "}": -1}.get(text[position], 0)
-        if depth == 0:
-            return text[opening.end() : position].strip()
-    return None
-
-
-def _problems(
+def read_problems(
     entries: Iterable[tuple[int, Any]],
     parse: Callable[[Any], Row],
-    format: Format,
+    format: BenchmarkFormat,
     *,
     where: str,
     prefix: str,
@@ -280,7 +209,8 @@ def _problems(
     return problems
 
 
-def _parse_line(line: bytes) -> Row:
+def parse_line(line: bytes) -> Row:
+    """A line of JSON with fields. Raises RowError for anything else."""
     try:
         text = line.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -289,30 +219,17 @@ def _parse_line(line: bytes) -> Row:
         row = json.loads(text)
     except json.JSONDecodeError as error:
         raise RowError(f"not JSON: {error.msg} at column {error.pos + 1}") from None
+    return parse_row(row)
+
+
+def parse_row(row: object) -> Row:
+    """A row that has fields. Raises RowError for anything else."""
     if not isinstance(row, dict):
-        raise RowError(f"expected a JSON object with fields, found {_kind(row)}")
+        raise RowError(f"expected a JSON object with fields, found {kind(row)}")
     return row
 
 
-def _text(row: Row, field: str) -> str:
-    """The text of a field, without the white space around it."""
-    if field not in row:
-        found = ", ".join(map(str, row)) or "none"
-        raise RowError(f'no field "{field}"{did_you_mean(field, row)} (found: {found})')
-    value = row[field]
-    if not isinstance(value, str):
-        raise RowError(f'field "{field}" is {_kind(value)}, expected text')
-    if not value.strip():
-        raise RowError(f'field "{field}" is empty')
-    return value.strip()
-
-
-def _kind(value: object) -> str:
-    names = {"NoneType": "null", "bool": "true or false", "int": "a number", "float": "a number", "list": "a list"}
-    return {**names, "dict": "an object", "str": "text"}.get(type(value).__name__, type(value).__name__)
-
-
-def _near_path(path: Path) -> str:
+def near_path(path: Path) -> str:
     """`, did you mean …?` with a folder beside a path that does not exist."""
     if not path.parent.is_dir():
         return ""

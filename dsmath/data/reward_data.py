@@ -53,7 +53,7 @@ def reward_batch(solutions: Sequence[Solution], tokenizer: "PreTrainedTokenizerB
             shares[row, step.end] = step.share
     correct = torch.tensor([float(solution.correct) for solution in solutions])
     ids = tuple(solution.id for solution in solutions)
-    return RewardBatch(prompt_tokens, prompt_mask, tokens, mask, correct, ends, shares, ids, after)
+    return RewardBatch(prompt_tokens, prompt_mask, tokens, mask, mask, correct, ends, shares, ids, after)
 
 
 def pairs(solutions: Sequence[Solution]) -> list[tuple[Solution, Solution]]:

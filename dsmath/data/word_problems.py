@@ -5,6 +5,8 @@ for the end. The demonstrations of the train split imitate real data, where not 
 of them leaves out the last step (`hasty`) or takes a unit for another size (`misreader`). A model that imitates them
 all learns both ways, and reinforcement can choose between them. Gold answers are always right, and so are all solutions
 outside the train split.
+
+A solution is the chain's steps, or in `ProgramWordProblems` a program that takes them and what running it prints.
 """
 
 import hashlib
@@ -15,6 +17,7 @@ from typing import overload
 
 from dsmath.data.problem import Problem, Split
 from dsmath.errors import UserError, did_you_mean
+from dsmath.models.code_blocks import FENCE, output_block
 from dsmath.randomness import derive_random
 
 # ruff: noqa: SIM905 - word lists read best as text
@@ -111,6 +114,23 @@ class WordProblems:
             )
         return _Split(self, name, self.sizes[name])
 
+    def solution(self, chain: Chain) -> str:
+        """What a solver writes who sees a problem as this chain: its steps, then the last one's result in a box."""
+        return "\n".join([*_lines(chain), f"\\boxed{{{_values(chain)[-1]}}}"])
+
+
+class ProgramWordProblems(WordProblems):
+    """Word problems with tool-integrated solutions (§3): a block of code, what it prints, and that in a box."""
+
+    def solution(self, chain: Chain) -> str:
+        """The program of a solver who sees a problem as this chain, with its output."""
+        start, moves = chain
+        lines = [f"x = {start}", *(f"x = x {'//' if operation == '/' else operation} {n}" for operation, n in moves)]
+        end = _values(chain)[-1]
+        code = "".join(f"{line}\n" for line in [*lines, "print(x)"])
+        program = f"{FENCE}python\n{code}{FENCE}"
+        return f"{program}{output_block(str(end), after=program)}\\boxed{{{end}}}"
+
 
 class _Split(Sequence[Problem]):
     def __init__(self, source: WordProblems, name: Split, size: int) -> None:
@@ -139,18 +159,18 @@ class _Split(Sequence[Problem]):
                 break
         careless = self.name == "train" and rng.random() < self.source.careless_share
         solver = rng.choice(sorted(draft.mistakes)) if careless and draft.mistakes else "careful"
-        answer = draft.lines[-1].split()[-1]
-        tags: dict[str, str | int] = {"steps": len(draft.lines), "operations": draft.operations, "solver": solver}
-        solution = draft.mistakes[solver] if solver != "careful" else _solution(draft.lines)
-        return Problem(f"{self.name}-{index}", draft.question, solution, answer, tags)
+        _, moves = draft.chain
+        operations = "".join(operation for operation, _ in moves)
+        tags: dict[str, str | int] = {"steps": len(moves), "operations": operations, "solver": solver}
+        solution = self.source.solution(draft.chain if solver == "careful" else draft.mistakes[solver])
+        return Problem(f"{self.name}-{index}", draft.question, solution, str(_values(draft.chain)[-1]), tags)
 
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
     question: str
-    lines: list[str]
-    operations: str
-    mistakes: dict[str, str]  # careless solver -> his solution, where he can go wrong
+    chain: Chain
+    mistakes: dict[str, Chain]  # careless solver -> as what he sees it, where he can go wrong
 
 
 def _story(number: int, rng: random.Random) -> dict[str, str]:
@@ -193,13 +213,12 @@ def _draw(rng: random.Random, story: dict[str, str], largest: int, max_steps: in
         question = "" if "?" in sentence else question
         text += " " + sentence.format(n=n, **story)
     text = f"{text} {question.format(**story)}".rstrip()
-    lines = _lines((start, moves))
-    mistakes = {"hasty": _solution(lines[:-1])} if len(lines) > 1 else {}
+    mistakes: dict[str, Chain] = {"hasty": (start, moves[:-1])} if len(moves) > 1 else {}
     if wrong_unit is not None:
-        misread = (start, [("*", wrong_unit), *moves[1:]])
+        misread: Chain = (start, [("*", wrong_unit), *moves[1:]])
         if _is_whole(misread):
-            mistakes["misreader"] = _solution(_lines(misread))
-    return _Draft(text, lines, "".join(operation for operation, _ in moves), mistakes)
+            mistakes["misreader"] = misread
+    return _Draft(text, (start, moves), mistakes)
 
 
 def _draw_move(rng: random.Random, value: int, largest: int) -> tuple[str, int]:
@@ -236,8 +255,3 @@ def _lines(chain: Chain) -> list[str]:
         f"{value} {operation} {n} = {result}"
         for value, (operation, n), result in zip(values, chain[1], values[1:], strict=False)
     ]
-
-
-def _solution(lines: list[str]) -> str:
-    """The steps, then the last step's result in a box."""
-    return "\n".join([*lines, f"\\boxed{{{lines[-1].split()[-1]}}}"])

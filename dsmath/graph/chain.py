@@ -1,5 +1,6 @@
 """An experiment → the nodes it consists of: which stages, each grown from which."""
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +16,16 @@ from dsmath.graph.stages import STAGES
 
 
 def targets(e: Experiment) -> list[Node]:
-    """The nodes that the experiment asks for: its stage, or one evaluation for each model that `eval.of` names.
+    """The nodes that the experiment asks for: its stage, or one for each model of `eval.of` on each benchmark.
 
     Raises:
         UserError: when an input file is missing or unreadable.
     """
     builder = _Builder(e)
-    if e.stage.name != "eval":
+    if e.stage.name not in ("answers", "eval"):
         return [builder.node(e.stage.name)]
-    return [builder.evaluation(model) for model in e.eval.of]
+    evaluation = builder.answers if e.stage.name == "answers" else builder.evaluation
+    return [evaluation(model, benchmark) for benchmark in e.eval.benchmarks for model in e.eval.of]
 
 
 def nodes(e: Experiment) -> list[Node]:
@@ -71,19 +73,50 @@ class _Builder:
             self._made[name] = node(STAGES[name], self._values, upstreams=grown, inputs=self._inputs(name))
         return self._made[name]
 
-    def evaluation(self, model: str) -> Node:
+    def answers(self, model: str, benchmark: str) -> Node:
+        """A model's answers to a benchmark: they depend on how it asks, not on how they are graded."""
+        e = self._e
+        asked = ["problems", "split", "language", *([e.eval.prompt] if e.eval.prompt in ("few_shot", "program") else [])]
         grown = () if model == "model" else (self.node(model),)
-        return node(STAGES["eval"], self._values, upstreams=grown, variant=model, inputs=self._inputs("eval"))
+        inputs = self._inputs("answers")
+        for key, path in _problem_files(e.eval.benchmarks[benchmark].problems).items():
+            inputs[key] = self._digest(path)
+        asking = self._of_benchmark(benchmark, asked)
+        asking["eval"]["benchmarks"][benchmark]["problems"].pop("folder", None)  # the files count, not where they lie
+        return node(
+            STAGES["answers"],
+            asking,
+            upstreams=grown,
+            variant=f"{model}/{benchmark}",
+            inputs=inputs,
+        )
+
+    def evaluation(self, model: str, benchmark: str) -> Node:
+        """The answers, graded: what changes here alone samples nothing again."""
+        return node(
+            STAGES["eval"],
+            self._of_benchmark(benchmark, ["symbolic"]),
+            upstreams=(self.answers(model, benchmark),),
+            variant=f"{model}/{benchmark}",
+        )
+
+    def _of_benchmark(self, name: str, keys: list[str]) -> dict[str, Any]:
+        """The experiment's values with one benchmark and no more of it than these keys."""
+        evaluation = self._values["eval"]
+        kept = {key: copy.copy(evaluation["benchmarks"][name][key]) for key in keys}
+        return {**self._values, "eval": {**evaluation, "benchmarks": {name: kept}}}
 
     def _inputs(self, name: str) -> dict[str, str]:
         """Digests of the files that a stage's result depends on besides the config."""
         e, found = self._e, dict[str, str]()
-        if name in ("sft", "samples", "rl", "eval"):
+        if name in ("sft", "samples", "rl"):
             for key, path in _problem_files(getattr(e, name).problems).items():
                 found[key] = self._digest(path)
         local: dict[str, Any] = {}
-        if name in ("sft", "samples", "reward_model", "rl", "eval"):
+        if name in ("sft", "samples", "reward_model", "rl", "answers"):
             local["model"] = e.model.policy.arguments.get("path")
+        if name == "answers" and e.eval.prompt in ("few_shot", "program"):
+            local["prompts"] = e.eval.prompts_file
         if name == "rl" and e.reward.path is not None:
             local["reward"] = e.reward.path
             if not Path(e.reward.path).expanduser().is_dir():

@@ -63,20 +63,27 @@ STAGES = {
             version=2,
             reads=(
                 *("seed", "model", "source", "reward", "advantage", "kl", "value", "iteration", "sampling"),
-                *("algorithm", "rl", "reward_data.step_mark", "hardware.precision"),
+                *("tools", "algorithm", "rl", "reward_data.step_mark", "hardware.precision"),
             ),
             uses=(*_USES, "reward_model", "reward_data"),  # part of the reward model's fingerprint
             run="dsmath.stages.rl:run",
             parallel=True,
         ),
         Stage(
-            name="eval",
+            name="answers",
             version=1,
             reads=(
-                *("seed", "model", "eval.size", "eval.samples", "eval.temperature", "eval.max_new_tokens"),
-                *("eval.confidence", "eval.problems", "hardware.precision"),
+                *("seed", "model", "tools", "eval.benchmarks", "eval.prompt", "eval.prompts_file", "eval.size"),
+                *("eval.samples", "eval.temperature", "eval.max_new_tokens", "hardware.precision"),
             ),
-            uses=(*_USES, "eval.of", "eval.batch_rows"),
+            uses=(*_USES, "eval.batch_rows"),
+            run="dsmath.stages.answers:run",
+        ),
+        Stage(
+            name="eval",
+            version=2,
+            reads=("eval.benchmarks", "eval.k", "eval.confidence", "eval.resamples"),
+            uses=(*_USES, "eval.of"),
             run="dsmath.stages.evaluate:run",
         ),
     )

@@ -1,45 +1,156 @@
 """Where a completion states its answer."""
 
 import re
+from collections.abc import Sequence
 
 # One or two backslashes: some models double them, as in JSON.
 _BRACES = re.compile(r"\\{1,2}(?:boxed|fbox)\s*+\{|\\.|[{}]", re.DOTALL)
-_PHRASE = re.compile(r"\bthe (?:final )?answer is:?", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"\.(?=\s|$)|\n")
+_BOX_MARK = re.compile(r"\\(?:boxed|fbox)")
+# Between the boxes of one statement: `\boxed{1}, \boxed{2} and \boxed{3}`.
+_SPACING = r"[\s,;$]*(?:\\(?:q?quad|[,; ()\[\]])[\s,;$]*)*"
+_BETWEEN = re.compile(rf"{_SPACING}(?:(?:and|or)|\\text\s*\{{\s*(?:and|or)\s*\}})?{_SPACING}")
+MAX_BETWEEN = 40
+_PHRASE = re.compile(
+    r"\b(?:the|our|my) (?:final |correct |right )?(?:answer|option|choice) (?:is|=)(?: option| choice)?:?"
+    r"|\b(?:final|correct) answer(?: is)?:|\*\*(?:final )?answer:?\*\*:?"
+    r"|(?:正确|最终)?(?:答案|选项)(?:就)?(?:是|为)?[:：]|(?:答案|选项)(?:就)?(?:是|为)|故选[:：]?|(?:应|所以|因此)选(?:择)?[:：]?",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(r"\.(?=\s|$)|[。\n]")
+_PROSE = re.compile(r"[A-Za-z]{3,}\s")
+_IS = re.compile(r"(?<=\s)(?:is|are|equals)\s|\bit's\s")
 _HASHES = "####"
+_LAST_LINE = re.compile(r"(?:A|Answer|答案)\s?[:：]\s*(\S[^\n]*)")
+_TRIM = " \t*:：，,"
+_LETTER = re.compile(r"\(?(?:\\text\s*\{\s*)?\(?([A-Za-z])\)?\s*\}?\)?(?:[.:,)：．、].*|\s+.*)?", re.DOTALL)
+_LINE_LETTER = re.compile(r"\(?([A-Z])\)?[.:)]?")
+_CHOSEN = re.compile(r"选\s*(?:项|择)?\s*([A-Z])(?![A-Za-z])")
+_MARKS = re.compile(r"\\text\s*\{([^{}]*)\}|[$\s]+")
 
 
-def extract_answer(text: str) -> str | None:
+def extract_answer(text: str, choices: Sequence[str] = ()) -> str | None:
     """The answer that a text states, or None.
 
-    It is the content of the last complete `\\boxed{}` or `\\fbox{}`, else what follows the last `####` on its line
-    (GSM8K's mark), else what follows the last "the answer is" up to the sentence's end. An empty statement counts as
-    none. The time is linear in the text's length, whatever the text.
+    It is the content of the last complete `\\boxed{}` or `\\fbox{}` (boxes with nothing but commas or an "and" between
+    them are a list), else what follows the last `####` on its line (GSM8K's mark), else what follows the last "the
+    answer is", "final answer:", 答案是, 答案为, 答案： or 故选 up to the sentence's end, else a last line of the form
+    `A: 26` or `Answer: 26`. An empty statement counts as none.
+
+    With `choices`, the texts of a question's options in order, it is an option's letter: a stated letter (`(B)`, `B.`,
+    `B) 12`), the letter of the one option whose text is stated, a letter alone on the last line, or 选 B; what names no
+    option is None.
+
+    The time is linear in the text's length, whatever the text.
     """
-    box = last_box(text)
+    stated = _stated(text)
+    if not choices:
+        return stated
+    return _letter(text, stated, choices)
+
+
+def bare_answer(text: str) -> str:
+    """The answer in a text that is either one or states one: in a box, or as the only formula of a sentence."""
+    if _BOX_MARK.search(text):
+        return _boxed(text) or text
+    if len(text) > MAX_SENTENCE or _HASHES in text or "answer" in text.lower():
+        stated = _stated(text)
+        if stated is None:
+            return text
+        text = stated
+    plain = text.replace("\\(", "$").replace("\\)", "$")
+    formulas = plain.split("$") if plain.count("$") == 2 else []
+    if formulas and formulas[1].strip() and _PROSE.search(formulas[0]) and not re.search(r"[0-9]", formulas[2]):
+        return formulas[1].strip()
+    return _said(text)
+
+
+MAX_SENTENCE = 200
+
+
+def last_box(text: str) -> str | None:
+    """The content of the complete `\\boxed{}` or `\\fbox{}` that starts last; escaped braces do not count."""
+    boxes = _boxes(text)
+    return text[slice(*max(boxes)[:2])] if boxes else None
+
+
+def _stated(text: str) -> str | None:
+    box = _boxed(text)
     if box is not None:
         return box.strip() or None
     _, hashes, rest = text.rpartition(_HASHES)
     if hashes:
         return rest.partition("\n")[0].strip() or None
     *_, last_end = [-1, *(match.end() for match in _PHRASE.finditer(text))]
-    if last_end < 0:
+    if last_end >= 0:
+        return _said(_SENTENCE_END.split(text[last_end:].lstrip(_TRIM + "\n"), maxsplit=1)[0].strip(_TRIM)) or None
+    last = text.rstrip()
+    line = _LAST_LINE.fullmatch(last[last.rfind("\n") + 1 :].strip(" *"))
+    return line[1].strip(_TRIM) or None if line else None
+
+
+def _said(sentence: str) -> str:
+    """What a sentence such as "The volume is 120" says at its end; anything else as it is."""
+    if len(sentence) > MAX_SENTENCE or "\\text" in sentence:
+        return sentence
+    before, found, after = _IS.split(sentence)[0], _IS.search(sentence), _IS.split(sentence)[-1]
+    return after.strip() if found and _PROSE.search(before) and re.search(r"[0-9\\]", after) else sentence
+
+
+def _boxed(text: str) -> str | None:
+    """The last box, or the boxes of the last statement as a list."""
+    boxes = _boxes(text)
+    if not boxes:
         return None
-    return _SENTENCE_END.split(text[last_end:].lstrip(), maxsplit=1)[0].strip(" \t*") or None
+    found = [max(boxes)]
+    for box in sorted(boxes, reverse=True)[1:]:
+        between = text[box[1] + 1 : found[-1][2]]
+        if box[1] > found[-1][0] or len(between) > MAX_BETWEEN or not _BETWEEN.fullmatch(between):
+            break
+        found.append(box)
+    contents = [text[start:end].strip() for start, end, _ in reversed(found)]
+    if all(contents) and len(set(contents)) > 1:
+        return ", ".join(contents)
+    return contents[-1]
 
 
-def last_box(text: str) -> str | None:
-    """The content of the complete `\\boxed{}` or `\\fbox{}` that starts last; escaped braces do not count."""
-    last: tuple[int, int] | None = None
-    open_braces: list[int | None] = []  # where a box's content starts; None for any other brace
+def _boxes(text: str) -> list[tuple[int, int, int]]:
+    """Where the contents of complete boxes start and end, and where their commands start."""
+    boxes: list[tuple[int, int, int]] = []
+    open_braces: list[tuple[int, int] | None] = []  # of a box its content's and command's start; None for other braces
     for match in _BRACES.finditer(text):
         found = match.group()
         if found == "}":
-            start = open_braces.pop() if open_braces else None
-            if start is not None and (last is None or start > last[0]):
-                last = start, match.start()
+            starts = open_braces.pop() if open_braces else None
+            if starts is not None:
+                boxes.append((starts[0], match.start(), starts[1]))
         elif found == "{":
             open_braces.append(None)
         elif found.endswith("{") and found != r"\{":
-            open_braces.append(match.end())
-    return None if last is None else text[last[0] : last[1]]
+            open_braces.append((match.end(), match.start()))
+    return boxes
+
+
+def _letter(text: str, stated: str | None, choices: Sequence[str]) -> str | None:
+    """The letter of the option that is stated, or chosen in the last line."""
+    letters = [chr(ord("A") + i) for i in range(len(choices))]
+    if stated is not None:
+        plain = [_plain(choice) for choice in choices]
+        if plain.count(_plain(stated)) == 1:
+            return letters[plain.index(_plain(stated))]
+        found = _LETTER.fullmatch(stated.strip(" \t$*"))
+        letter = found[1] if found else ""
+        # A lower-case letter that begins a sentence is a word: "the answer is a square".
+        if letter.upper() in letters and letter and (letter.isupper() or len(stated.strip(" ()$*.")) == 1):
+            others = re.findall(r"\(([A-Z])\)", stated)
+            return letter.upper() if len(set(others) | {letter.upper()}) == 1 else None
+        return None
+    if chosen := _CHOSEN.findall(text):
+        return chosen[-1] if chosen[-1] in letters else None
+    last = text.rstrip()
+    alone = _LINE_LETTER.fullmatch(last[last.rfind("\n") + 1 :].strip(" *$"))
+    return alone[1] if alone and alone[1] in letters else None
+
+
+def _plain(text: str) -> str:
+    """An option's text without marks and spaces, and without a final full stop."""
+    return _MARKS.sub(lambda m: (m[1] or "").replace(" ", ""), text).rstrip(".").casefold()

@@ -95,20 +95,20 @@ def generalised_advantages(
     """Advantages `A_t = Σ_l (gamma * lam)^l δ_{t+l}` with `δ_t = r_t + gamma * V_{t+1} - V_t`, and the returns `A + V`
     that the value function should predict (GAE, arXiv 1506.02438, equations 11, 12 and 16).
 
-    `values[:, t]` is the value of the state in which token t is chosen. Responses are padded on the right, and after
-    their last token nothing more is to be had: the value there is 0. Both results are 0 outside the mask. Raises
-    ValueError for a response that resumes after padding.
+    `values[:, t]` is the value of the state in which token t is chosen. After the last token nothing more is to be had:
+    the value there is 0. Tokens outside the mask are no choices and take no time: where a tool speaks in the middle of
+    a response, the state after the token before is the one in which the next token was chosen, the tool's words read.
+    Both results are 0 outside the mask.
     """
-    if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
-        raise ValueError("the mask has a response token after padding: responses must be padded on the right only")
     rewards_, values_ = (_exact(tensor.masked_fill(~mask, 0)) for tensor in (rewards, values))
-    after = torch.nn.functional.pad(values_[:, 1:], (0, 1))
-    delta = rewards_ + gamma * after - values_
-    advantage, backwards = torch.zeros_like(delta[:, 0]), []
-    for t in reversed(range(delta.shape[1])):
-        advantage = delta[:, t] + gamma * lam * advantage
+    advantage = torch.zeros_like(values_[:, 0])
+    after, backwards = advantage, []
+    for t in reversed(range(values_.shape[1])):
+        delta = rewards_[:, t] + gamma * after - values_[:, t]
+        advantage = torch.where(mask[:, t], delta + gamma * lam * advantage, advantage)
+        after = torch.where(mask[:, t], values_[:, t], after)
         backwards.append(advantage)
-    advantages = torch.stack(backwards[::-1], dim=1)  # in padding all deltas are 0, and so is this
+    advantages = torch.stack(backwards[::-1], dim=1).masked_fill(~mask, 0)
     return advantages.to(rewards.dtype), (advantages + values_).to(rewards.dtype)
 
 

@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from dsmath.randomness import derive_seed
 from dsmath.rl.log_probs import position_ids
 from dsmath.rl.responses import Responses
+from dsmath.rl.stopping import Stop
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 class Rollout(Responses):
     """Sampled completions; the samples of a prompt are consecutive rows, in the order of the prompts."""
 
-    log_probs: Float[Tensor, "batch time"]  # of the sampled tokens, at the sampling temperature; 0 in padding
+    log_probs: Float[Tensor, "batch time"]  # of the sampled tokens, at the sampling temperature; 0 elsewhere
     truncated: Bool[Tensor, "batch"]  # stopped by the length limit
 
     def completions(self) -> list[list[int]]:
-        """Every row's tokens without padding, the end-of-sequence token included."""
-        lengths = self.response_mask.sum(dim=1).tolist()
+        """Every row's tokens without padding, what tools said and the end-of-sequence token included."""
+        lengths = self.completion_mask.sum(dim=1).tolist()
         return [row[:length] for row, length in zip(self.completion_tokens.tolist(), lengths, strict=True)]
 
 
@@ -44,8 +45,12 @@ def as_rollout(
     device: torch.device,
     log_probs: Sequence[Sequence[float]] | None = None,
     truncated: Sequence[bool] | None = None,
+    written: Sequence[Sequence[bool]] | None = None,
 ) -> Rollout:
-    """Completions that are known already, one prompt each, as if they had been sampled; `log_probs` default to 0."""
+    """Completions that are known already, one prompt each, as if they had been sampled; `log_probs` default to 0.
+
+    `written` tells the policy's tokens from those of tools; without it all are the policy's.
+    """
     prompt_tokens, prompt_mask = _left_pad(prompts, pad_token_id, device)
     width = max(map(len, completions))
 
@@ -57,7 +62,8 @@ def as_rollout(
         prompt_tokens=prompt_tokens,
         prompt_mask=prompt_mask,
         completion_tokens=right_pad(completions, pad_token_id),
-        response_mask=mask,
+        response_mask=mask if written is None else right_pad(written, False),
+        completion_mask=mask,
         log_probs=torch.zeros(mask.shape, device=device) if log_probs is None else right_pad(log_probs, 0.0),
         truncated=torch.tensor([False] * len(completions) if truncated is None else list(truncated), device=device),
     )
@@ -77,17 +83,23 @@ def generate(
     indices: Sequence[int] | None = None,
     max_rows: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    stop: Stop | None = None,
+    limits: Sequence[int] | None = None,
 ) -> Rollout:
     """`samples_per_prompt` completions of every prompt, of at most `max_new_tokens` tokens.
 
     Temperature 0 takes the likeliest token, with its log-probability at temperature 1. `max_rows` bounds the rows that
     are sampled at once: prompts of similar length then go together and the result is the same, in the given order.
     `on_progress(done, total)` counts finished rows. The model samples in evaluation mode and gets its own mode back.
-    `indices` number the prompts for the seed, where they are a share of a larger list; 0, 1, … otherwise.
+    `indices` number the prompts for the seed, where they are a share of a larger list; 0, 1, … otherwise. A row ends
+    also with the token at which `stop` says so (dsmath/rl/stopping.py); it is not truncated then. `limits` are lower
+    ones than `max_new_tokens` for single prompts, which change nothing that is drawn below them.
     Raises ValueError for an empty prompt.
     """
     if not prompts or not all(prompts):
         raise ValueError("every prompt needs at least one token, and there must be one prompt")
+    if limits is not None and not all(1 <= limit <= max_new_tokens for limit in limits):
+        raise ValueError(f"limits go from 1 to max_new_tokens = {max_new_tokens}, got {list(limits)}")
     if samples_per_prompt < 1 or max_new_tokens < 1 or temperature < 0 or (max_rows is not None and max_rows < 1):
         raise ValueError("samples_per_prompt, max_new_tokens and max_rows start at 1, temperature at 0")
     device, total = model.device, len(prompts) * samples_per_prompt
@@ -114,6 +126,8 @@ def generate(
                 temperature=temperature,
                 noise=noise,
                 ends=ends,
+                stop=None if stop is None else _Stopping(stop, len(rows)),
+                limits=None if limits is None else torch.tensor(limits, device=device)[rows // samples_per_prompt],
             )
             for step, (live, token, log_prob, finished) in zip(range(max_new_tokens), steps, strict=False):
                 at = rows[live]
@@ -125,11 +139,13 @@ def generate(
             if on_progress is not None:
                 on_progress(done, total)
     longest = int(response_mask.sum(dim=1).max())
+    response_mask = response_mask[:, :longest].contiguous()
     return Rollout(
         prompt_tokens=tokens.repeat_interleave(samples_per_prompt, dim=0),
         prompt_mask=mask.repeat_interleave(samples_per_prompt, dim=0),
         completion_tokens=completion[:, :longest].contiguous(),
-        response_mask=response_mask[:, :longest].contiguous(),
+        response_mask=response_mask,
+        completion_mask=response_mask,
         log_probs=log_probs[:, :longest].contiguous(),
         truncated=~ended,
     )
@@ -147,8 +163,10 @@ def _steps(
     temperature: float,
     noise: Float[Tensor, "rows max_new_tokens"] | None,
     ends: Int[Tensor, "ends"],
+    stop: "_Stopping | None",
+    limits: Int[Tensor, "rows"] | None,
 ) -> Iterator[Step]:
-    """Steps without a limit until all rows have ended: which rows still go, what they drew, whether they end here."""
+    """Steps until all rows have ended: which rows still go, what they drew, whether they end here by what they drew."""
     cache = DynamicCache(config=model.config)
     for index, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer:  # sliding windows and the like keep their own
@@ -172,11 +190,15 @@ def _steps(
     while True:
         token, log_prob = _draw(logits, None if noise is None else noise[row, step], temperature)
         finished = (token[:, None] == ends).any(dim=1)
+        if stop is not None:
+            finished[going] |= stop(row[going], token[going])
         if len(row) == int(going.sum()):
             yield row, token, log_prob, finished
         else:
             yield row[going], token[going], log_prob[going], finished[going]
         going = going & ~finished
+        if limits is not None:
+            going = going & (limits[row] > step + 1)
         remaining = int(going.sum())
         if remaining == 0:
             return
@@ -197,6 +219,21 @@ def _steps(
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
+
+
+class _Stopping:
+    """Asks a stop about every row's tokens so far, on the CPU."""
+
+    def __init__(self, stop: Stop, rows: int) -> None:
+        self._stop = stop
+        self._tokens: list[list[int]] = [[] for _ in range(rows)]
+
+    def __call__(self, rows: Int[Tensor, "live"], tokens: Int[Tensor, "live"]) -> Bool[Tensor, "live"]:
+        found = []
+        for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
+            self._tokens[row].append(token)
+            found.append(self._stop(self._tokens[row]))
+        return torch.tensor(found, dtype=torch.bool, device=rows.device)
 
 
 class _RoomyLayer(DynamicLayer):

@@ -1,37 +1,61 @@
-"""The stage `eval`: held-out accuracy of one model, greedy and by vote."""
+"""The stage `eval`: what a model answered to a benchmark, graded and counted; nothing is sampled."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dsmath.data.modules import fitting_prompt
-from dsmath.evaluation.evaluate import evaluate
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsmath import interrupt
+from dsmath.data.answers import ANSWERS
+from dsmath.evaluation.grading import SAMPLES, Question, grade, questions, write_table
+from dsmath.evaluation.numbers import flat, summarise
+from dsmath.evaluation.report import PLOT, write_report
 from dsmath.progress import Progress
-from dsmath.stages.policies import initial_policy
-from dsmath.stages.sampling import placed
+from dsmath.reward.grader import Grader
 from dsmath.work import Work
 
-SAMPLES = "samples.jsonl"
+LOGGED = 200  # greedy answers in the W&B table, evenly spread over the questions; samples.parquet has them all
 
 
 def run(work: Work) -> Mapping[str, Any]:
-    """Answer every held-out problem greedily and `samples` times, keep all answers, and count."""
+    """Grade the upstream answers, keep them with their verdicts, and leave the report."""
     e = work.experiment
-    policy = placed(initial_policy(work, work.variant), e.hardware)
-    held_out = e.eval.problems.build().split("test")
-    problems = [held_out[i] for i in range(min(e.eval.size, len(held_out)))]
-    prompt = {"style": e.model.prompt.style, "instruction": e.model.prompt.instruction}
-    prompts = [fitting_prompt(policy, problem, prompt, e.eval.max_new_tokens) for problem in problems]
-    (work.folder / SAMPLES).unlink(missing_ok=True)  # of a run that was killed in its last moment
-    logger = work.tracker.stage(work.label.replace("@", "/"), work.folder)
-    logger.forget_after(-1)
-    progress = Progress(work.label, len(problems) * (1 + e.eval.samples), enabled=e.trainer.progress)
+    model, _, benchmark = work.variant.partition("/")
+    answers = pq.read_table(work.upstreams["answers"].path / ANSWERS)
+    progress = Progress(work.label, len(answers), enabled=e.trainer.progress)
+
+    def tell(done: int) -> None:
+        interrupt.stop_if_requested()
+        progress.advance_to(done)
+
     progress.start()
     try:
-        result, answers = evaluate(policy, problems, prompts, e.eval, seed=e.seed, on_progress=progress.advance_to)
+        with Grader(symbolic=e.eval.benchmarks[benchmark].symbolic) as grader:
+            graded = grade(answers, grader, on_progress=tell)
     finally:
         progress.stop()
-    with (work.folder / SAMPLES).open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
-    logger.log_metrics({k: v for k, v in result.items() if isinstance(v, int | float)}, 0)
-    return result
+    write_table(graded, work.folder / SAMPLES)
+    found = questions(graded)
+    numbers = summarise(found, k=[k for k in e.eval.k if k], confidence=e.eval.confidence, resamples=e.eval.resamples)
+    write_report(work.folder, found, graded, numbers, model=model, benchmark=benchmark)
+
+    logger = work.tracker.stage(work.label.replace("@", "/"), work.folder)
+    logger.forget_after(-1)  # of a run that was killed in its last moment
+    logger.log_metrics(flat(numbers), 0)
+    logger.log_table("answers", *_table(found, graded))
+    logger.log_image("report", work.folder / PLOT)
+    return numbers
+
+
+def _table(found: Sequence[Question], graded: pa.Table) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of the greedy answers to be read by a person."""
+    columns = ["id", "question", "gold", "extracted", "correct", "decided by", "completion"]
+    completions = graded.column("completion")
+    chosen = found if len(found) <= LOGGED else [found[i * len(found) // LOGGED] for i in range(LOGGED)]
+    rows = [
+        [q.id, q.text, q.gold, o.extracted, o.correct, o.decided_by, completions[o.row].as_py()]
+        for q in chosen
+        for o in (q.greedy,)
+    ]
+    return columns, rows

@@ -1,17 +1,20 @@
 """The stage `rl`: a policy optimised by any method of the unified paradigm (§4, §5.2.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
-from dsmath.config.schema import Experiment
+from dsmath.config.schema import Experiment, Tools
 from dsmath.data.samples import Sampled, read_samples
 from dsmath.models.load import Policy
 from dsmath.models.scorer import Scorer, require_same_tokenizer, scorer_from_policy
 from dsmath.reward.model import ModelReward
+from dsmath.sandbox.executor import Sandbox, require
 from dsmath.stages.policies import initial_policy, keep_policy
 from dsmath.stages.reward_model import load_reward_model
 from dsmath.training.fit import fit
 from dsmath.training.iterating import RewardContinuation
+from dsmath.training.tools import Tool
 from dsmath.work import Work
 
 SHOWN = ("reward_mean", "validation_accuracy", "kl", "completion_length_mean")
@@ -22,9 +25,32 @@ def run(work: Work) -> Mapping[str, Any]:
     """Optimise, keep the policy, and say how it went.
 
     Raises:
-        UserError: when there are fewer problems than an exploration asks, nothing in the samples to learn from, or a
-            reward or value model that reads other tokens than the policy writes.
+        UserError: when there are fewer problems than an exploration asks, nothing in the samples to learn from, a
+            reward or value model that reads other tokens than the policy writes, or tools on a machine that cannot
+            contain what they run.
     """
+    with _tool(work.experiment.tools) as tool:
+        return _run(work, tool)
+
+
+@contextmanager
+def _tool(tools: Tools) -> Iterator[Tool | None]:
+    """What runs the policy's code, closed at the end; every rank has its own."""
+    if tools.name == "none":
+        yield None
+        return
+    require()
+    assert tools.rounds is not None
+    assert tools.seconds is not None
+    assert tools.memory_mb is not None
+    assert tools.output_characters is not None
+    with Sandbox(
+        seconds=tools.seconds, memory_mb=tools.memory_mb, output_characters=tools.output_characters
+    ) as sandbox:
+        yield Tool(sandbox.run, rounds=tools.rounds)
+
+
+def _run(work: Work, tool: Tool | None) -> Mapping[str, Any]:
     e = work.experiment
     policy = initial_policy(work, e.rl.init)
     reward_model = _reward_model(work, policy)
@@ -64,6 +90,7 @@ def run(work: Work) -> Mapping[str, Any]:
         validate_every=e.rl.validate_every,
         flat_groups_warning=e.rl.flat_groups_warning,
         max_rows=e.rl.batch_size,
+        tool=tool,
         seed=e.seed,
     )
     fit(work, module, data, shown=SHOWN)

@@ -8,6 +8,7 @@ from typing import Any
 
 from dsmath.config.schema import Experiment
 from dsmath.graph.run import Built
+from dsmath.tracking.labels import HELD_OUT, evaluation
 from dsmath.tracking.tracker import METRICS, MetricsTable
 
 RESULTS = "results.json"
@@ -21,10 +22,17 @@ def write_report(e: Experiment, folder: Path, built: Sequence[Built], wanted: Se
     tables = {b.node.label: MetricsTable(b.entry.path / METRICS).rows() for b in built}
     if e.logger.csv:
         _write_metrics(folder / METRICS, tables)
-    evaluations = {b.node.variant: dict(b.entry.summary) for b in wanted if b.node.stage.name == "eval"}
-    plotted = draw(folder / PLOT, tables, evaluations)
-    if evaluations:
-        print_table(evaluations)
+    benchmarks: dict[str, dict[str, dict[str, Any]]] = {}  # the numbers of each model on each benchmark
+    for each in wanted:
+        if evaluated := evaluation(each.node.label):
+            benchmarks.setdefault(evaluated[1], {})[evaluated[0]] = dict(each.entry.summary)
+    first = next(iter(benchmarks.values()), {})
+    plotted = draw(folder / PLOT, tables, benchmarks.get(HELD_OUT, first))
+    for benchmark, evaluations in benchmarks.items():
+        print_table(benchmark, evaluations)
+    for each in wanted:
+        if (page := each.entry.path / "report.html").exists():
+            print(f"{each.node.label}: {_short(page)}")
     if plotted:
         print(f"plot: {_short(folder / PLOT)}")
     print(f"run folder: {_short(folder)}")
@@ -34,37 +42,41 @@ def _short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def print_table(evaluations: dict[str, dict[str, Any]]) -> None:
-    """Held-out accuracies of each model in per cent with their intervals, and what the last gained on the first."""
+def print_table(benchmark: str, evaluations: dict[str, dict[str, Any]]) -> None:
+    """Accuracies of each model in per cent with their intervals, and what the last gained on the first.
+
+    Of several k the largest is shown; the report beside the result has them all.
+    """
     from rich.console import Console
     from rich.table import Table
 
     first = next(iter(evaluations.values()))
-    k, confidence = first["samples"], first["confidence"]
-    table = Table(title=f"{first['problems']} held-out problems, {confidence:.0%} Wilson intervals")
+    names = ["greedy", *(_largest(first, kind) for kind in ("maj", "mean", "pass"))]
+    shown = [name for name in names if name is not None]
+    what = "held-out problems" if benchmark == HELD_OUT else f"problems of {benchmark}"
+    table = Table(title=f"{first['problems']} {what}, {first['confidence']:.0%} intervals")
     table.add_column("model")
-    for name in ("greedy %", f"maj@{k} %", f"mean@{k} %", f"pass@{k} %"):
-        table.add_column(name, justify="right")
+    for name in shown:
+        table.add_column(f"{name} %", justify="right")
     for model, numbers in evaluations.items():
-        table.add_row(
-            {"sft": "after SFT", "rl": "after RL", "model": "before training"}.get(model, model),
-            _with_interval(numbers, "greedy"),
-            _with_interval(numbers, f"maj@{k}"),
-            f"{100 * numbers[f'mean@{k}']:.1f}",
-            f"{100 * numbers[f'pass@{k}']:.1f}",
-        )
+        title = {"sft": "after SFT", "rl": "after RL", "model": "before training"}.get(model, model)
+        table.add_row(title, *(_with_interval(numbers, name) for name in shown))
     if len(evaluations) > 1:
         last = list(evaluations.values())[-1]
-        gains = [
-            f"{100 * (last[name] - first[name]):+.1f}" for name in ("greedy", f"maj@{k}", f"mean@{k}", f"pass@{k}")
-        ]
-        table.add_row("gain, points", *gains, style="bold")
+        table.add_row("gain, points", *(f"{100 * (last[name] - first[name]):+.1f}" for name in shown), style="bold")
     Console().print(table)
 
 
+def _largest(numbers: dict[str, Any], kind: str) -> str | None:
+    """The name with the largest k of a kind, such as `maj@64`; None where nothing was sampled."""
+    found = [name for name in numbers if name.startswith(f"{kind}@") and name.partition("@")[2].isdigit()]
+    return max(found, key=lambda name: int(name.partition("@")[2]), default=None)
+
+
 def _with_interval(numbers: dict[str, Any], name: str) -> str:
-    low, high = numbers[f"{name}_interval"]
-    return f"{100 * numbers[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    percent = f"{100 * numbers[name]:.1f}"
+    interval = numbers.get(f"{name}_interval")
+    return percent if interval is None else f"{percent} [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
 
 
 def draw(path: Path, tables: dict[str, list[dict[str, str]]], evaluations: dict[str, dict[str, Any]]) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from dsmath.tracking.labels import HELD_OUT, evaluation
+
 RESULTS = "results.csv"
 
 
@@ -42,10 +44,11 @@ def _row(path: Path) -> dict[str, str]:
     if not results.exists():
         return row | {"state": "failed"}
     for label, summary in json.loads(results.read_text(encoding="utf-8")).items():
-        if label.startswith("eval@"):
-            model = label.removeprefix("eval@")
-            numbers = {k: v for k, v in summary.items() if isinstance(v, float) and k != "confidence"}
-            row |= {f"{model} {name}": f"{value:.4f}" for name, value in numbers.items()}
+        if evaluated := evaluation(label):
+            model, benchmark = evaluated
+            whose = model if benchmark == HELD_OUT else f"{model}/{benchmark}"
+            numbers = {k: v for k, v in summary.items() if k.partition("@")[0] in ("greedy", "maj", "mean", "pass")}
+            row |= {f"{whose} {name}": f"{v:.4f}" for name, v in numbers.items() if isinstance(v, float)}
     return row | {"state": "done"}
 
 

@@ -22,6 +22,7 @@ class Run(Protocol):
     def define(self, stage: str) -> None: ...
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None: ...
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
+    def log_image(self, name: str, file: Path) -> None: ...
     def summarise(self, values: Mapping[str, Any]) -> None: ...
 
 
@@ -83,6 +84,18 @@ class StageLogger(Logger):
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         if self._run is not None:
             self._run.log_table(f"{self._label}/samples", list(rows[0]), [list(row.values()) for row in rows])
+
+    @rank_zero_only
+    def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A table in W&B; the stage keeps its own file of what it says."""
+        if self._run is not None:
+            self._run.log_table(f"{self._label}/{name}", columns, rows)
+
+    @rank_zero_only
+    def log_image(self, name: str, file: Path) -> None:
+        """A picture in W&B."""
+        if self._run is not None:
+            self._run.log_image(f"{self._label}/{name}", file)
 
     def forget_after(self, step: int) -> None:
         """Drop what a killed process logged beyond the state that training resumes from."""

@@ -69,6 +69,12 @@ class WandbRun:
 
         self._run.log({name: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
 
+    def log_image(self, name: str, file: Path) -> None:
+        """A picture, copied from its file."""
+        import wandb
+
+        self._run.log({name: wandb.Image(str(file))})
+
     def summarise(self, values: Mapping[str, Any]) -> None:
         """The run's final numbers."""
         self._run.summary.update(dict(values))

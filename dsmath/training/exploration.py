@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from dsmath.reward.model import ModelReward
 from dsmath.reward.rule import RewardResult
 from dsmath.rl.overlong import overlong_penalty
 from dsmath.rl.sampler import Rollout, as_rollout, generate
+from dsmath.rl.tools import generate_with_tools
+from dsmath.training.tools import Tool
 
 Judge = Callable[[Sequence[Problem], Sequence[str]], list[RewardResult]]
 
@@ -41,7 +44,8 @@ class Judged:
 class Explorer:
     """Samples from the policy as it is now, and judges.
 
-    `judge` is the rule: true accuracy, and what is learned from where there is no `reward_model`.
+    `judge` is the rule: true accuracy, and what is learned from where there is no `reward_model`. With a `tool` the
+    policy's code is run as it writes it.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Explorer:
         micro_batch_size: int,
         max_rows: int,
         seed: int,
+        tool: Tool | None = None,
     ) -> None:
         self._policy = policy
         self._judge = judge
@@ -68,6 +73,7 @@ class Explorer:
         self._micro_batch_size = micro_batch_size
         self._max_rows = max_rows
         self._seed = seed
+        self._tool = tool
 
     @property
     def device(self) -> torch.device:
@@ -128,13 +134,16 @@ class Explorer:
             [taken[id(j)].completions[i] for j, i in rows],
             log_probs=[taken[id(j)].log_probs[i] for j, i in rows],
             truncated=[bool(j.rollout.truncated[i]) for j, i in rows],
+            written=[taken[id(j)].written[i] for j, i in rows],
             pad_token_id=self.pad,
             device=self.device,
         )
         return self.judged([j.problems[i] for j, i in rows], rollout)
 
     def known(self, batch: OutputBatch) -> Rollout:
-        return as_rollout(batch.tokens, batch.completions, pad_token_id=self.pad, device=self.device)
+        return as_rollout(
+            batch.tokens, batch.completions, pad_token_id=self.pad, device=self.device, written=batch.written
+        )
 
     def judged(self, problems: list[Problem], rollout: Rollout) -> Judged:
         """The rule's verdict, and the scores to learn from.
@@ -144,7 +153,6 @@ class Explorer:
         """
         texts = self.texts(rollout)
         results = self._judge(problems, texts)
-        mask = rollout.response_mask
         last = rollout.last
         if self._reward_model is None:
             ends = last
@@ -160,7 +168,7 @@ class Explorer:
             )
         if self._reward.overlong_buffer is not None and self._reward.overlong_penalty is not None:
             scores = scores + last * overlong_penalty(
-                mask.sum(dim=1),
+                rollout.response_mask.sum(dim=1),
                 limit=self._sampling.max_new_tokens,
                 buffer=self._reward.overlong_buffer,
                 penalty=self._reward.overlong_penalty,
@@ -176,17 +184,22 @@ class Explorer:
         seed: int,
         indices: Sequence[int] | None = None,
     ) -> Rollout:
-        return generate(
-            self._policy.model,
-            prompts,
-            samples_per_prompt=samples,
-            max_new_tokens=self._sampling.max_new_tokens,
-            temperature=temperature,
-            eos_token_id=self._policy.eos_ids,
-            pad_token_id=self.pad,
-            seed=seed,
-            indices=indices,
-            max_rows=self._max_rows,
+        options: dict[str, Any] = {
+            "samples_per_prompt": samples,
+            "max_new_tokens": self._sampling.max_new_tokens,
+            "temperature": temperature,
+            "eos_token_id": self._policy.eos_ids,
+            "pad_token_id": self.pad,
+            "seed": seed,
+            "indices": indices,
+            "max_rows": self._max_rows,
+        }
+        model = self._policy.model
+        if self._tool is None:
+            return generate(model, prompts, **options)
+        self._tool.outputs += len(prompts) * samples
+        return generate_with_tools(
+            model, self._policy.tokenizer, prompts, self._tool, rounds=self._tool.rounds, **options
         )
 
     def texts(self, rollout: Rollout) -> list[str]:
@@ -212,6 +225,8 @@ class _Rows:
             for row, length in zip(rollout.prompt_tokens.tolist(), rollout.prompt_mask.sum(dim=1).tolist(), strict=True)
         ]
         self.completions = rollout.completions()
-        self.log_probs = [
-            row[: len(kept)] for row, kept in zip(rollout.log_probs.tolist(), self.completions, strict=True)
-        ]
+        self.log_probs = self._cut(rollout.log_probs)
+        self.written = self._cut(rollout.response_mask)
+
+    def _cut(self, values: Tensor) -> list[list[Any]]:
+        return [row[: len(kept)] for row, kept in zip(values.tolist(), self.completions, strict=True)]

@@ -35,6 +35,7 @@ from dsmath.rl.value import value_loss
 from dsmath.training.exploration import Explorer, Judge, Judged
 from dsmath.training.iterating import RewardContinuation
 from dsmath.training.module import Part, TrainingModule, gather_to_all, peak_memory_mb
+from dsmath.training.tools import Tool
 from dsmath.training.update_metrics import UpdateMetrics
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class PolicyOptimisation(TrainingModule):
     `judge` gives the rule's verdict on each problem and completion; the policy learns from it, or from `reward_model`
     where there is one. The reference is the policy as it was at the start (frozen); without a penalty there is none.
     `value_model` is a token classifier, for `value=separate`. `continuation` trains the reward model further between
-    outer iterations (§4.1.4).
+    outer iterations (§4.1.4). `tool` runs the code that the policy writes; what it says is read, and never learned.
     """
 
     stage = "rl"
@@ -82,6 +83,7 @@ class PolicyOptimisation(TrainingModule):
         reward_model: ModelReward | None = None,
         value_model: torch.nn.Module | None = None,
         continuation: RewardContinuation | None = None,
+        tool: Tool | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(model=policy.model, **shared)
@@ -108,7 +110,9 @@ class PolicyOptimisation(TrainingModule):
             micro_batch_size=micro_batch_size,
             max_rows=max_rows,
             seed=self._seed,
+            tool=tool,
         )
+        self._tool = tool
         self._continuation = continuation
         # registered only where it is trained: what stays as it was need not travel in every checkpoint
         self.reward_network = continuation.model if continuation is not None else None
@@ -175,6 +179,8 @@ class PolicyOptimisation(TrainingModule):
     def explore(self, batch: PromptBatch | OutputBatch, exploration: int) -> tuple[Experience, dict[str, float]]:
         """The outputs to learn from with their gradient coefficients; and what to log about them."""
         started = time.perf_counter()
+        if self._tool is not None:
+            self._tool.forget()  # what validation ran
         if isinstance(batch, PromptBatch):
             judged = self._explorer.sample_groups(batch, self._data.others)
         else:
@@ -189,7 +195,7 @@ class PolicyOptimisation(TrainingModule):
                 judged.problems, judged.texts, judged.results, judged.outcome, advantages, strict=True
             )
         ]
-        return found, metrics | {"seconds_rollout": time.perf_counter() - started}
+        return found, metrics | self._tool_metrics() | {"seconds_rollout": time.perf_counter() - started}
 
     def _experience(self, judged: Judged) -> tuple[Experience, dict[str, float]]:
         rollout, mask = judged.rollout, judged.rollout.response_mask
@@ -213,6 +219,7 @@ class PolicyOptimisation(TrainingModule):
             prompt_mask=rollout.prompt_mask,
             completion_tokens=rollout.completion_tokens,
             response_mask=mask,
+            completion_mask=rollout.completion_mask,
             advantages=advantages,
             weights=self._weights(learned),
             sampled_log_probs=rollout.log_probs,
@@ -248,6 +255,14 @@ class PolicyOptimisation(TrainingModule):
             metrics["return_mean"] = returns.mean().item()
             metrics["explained_variance"] = 1 - (error.var() / returns.var().clamp(min=1e-12)).item()
         return metrics
+
+    def _tool_metrics(self) -> dict[str, float]:
+        """Of every output that was sampled, those that dynamic sampling exchanged included."""
+        tool = self._tool
+        if tool is None:
+            return {}
+        outputs, runs, ok = self._sum_over_ranks([tool.outputs, tool.runs, tool.ok])
+        return {"tool_runs": runs / outputs, "tool_ok_share": ok / max(runs, 1.0), "seconds_tools": tool.seconds}
 
     def _standard_error(self, rewards: Tensor) -> float:
         """Of the mean reward, over questions: the outputs of a question are not independent."""

@@ -83,10 +83,14 @@ def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, 
         ("sft", e.sft.problems, ("train", "validation")),
         ("samples", e.samples.problems, ("train",)),
         ("rl", e.rl.problems, ("train", "validation")),
-        ("eval", e.eval.problems, ("test",)),
+        *(("answers", benchmark.problems, (benchmark.split,)) for benchmark in e.eval.benchmarks.values()),
     ):
-        if stage in stages and source.target == "dsmath.data.readers.JsonLines":
+        if stage in stages and source.target.startswith("dsmath.data."):
             found[f"{source} {splits}"] = partial(_require_problems, source, splits)
+    if "answers" in stages:
+        found[f"prompts {e.eval.prompt} {e.eval.prompts_file}"] = partial(_require_prompts, e)
+    if e.tools.name == "python" and stages & {"rl", "answers"}:
+        found["sandbox"] = _require_sandbox
     policy = e.model.policy
     if policy.target == "dsmath.models.load.pretrained":
         found[str(policy)] = partial(_require_model, str(policy.arguments["path"]))
@@ -97,10 +101,32 @@ def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, 
 
 
 def _require_problems(source: Component, splits: Sequence[str]) -> None:
-    """Read the files now, as a broken line would otherwise be met after hours."""
+    """Read local files now, as a broken line would otherwise be met after hours."""
     problems = source.build()
-    for split in splits:
-        problems.split(split)
+    if getattr(problems, "inputs", dict)():
+        for split in splits:
+            problems.split(split)
+
+
+def _require_prompts(e: Experiment) -> None:
+    """The prompts of every benchmark are in the file, where a file has them."""
+    from dsmath.evaluation.prompts import prompt_style
+
+    for name, benchmark in e.eval.benchmarks.items():
+        prompt_style(
+            e.eval.prompt,
+            model_prompt=e.model.prompt,
+            benchmark=benchmark,
+            prompts_file=e.eval.prompts_file,
+            where=f"benchmark={name}",
+        )
+
+
+def _require_sandbox() -> None:
+    """The kernel can contain programs that a model wrote."""
+    from dsmath.sandbox.executor import require
+
+    require()
 
 
 def _require_model(path: str) -> None:

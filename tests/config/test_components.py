@@ -15,7 +15,15 @@ from dsmath.config.components import SHIPPED
 WHOLE = [
     target
     for target in SHIPPED
-    if target.startswith(("dsmath.models.", "dsmath.data.readers.", "dsmath.data.word_problems.", "dsmath.reward."))
+    if target.startswith(
+        (
+            "dsmath.models.",
+            "dsmath.data.readers.",
+            "dsmath.data.benchmarks.",
+            "dsmath.data.word_problems.",
+            "dsmath.reward.",
+        )
+    )
 ]
 NAMED_IN_COMMENTS = {"dsmath.data.process_bench.ProcessBench"}  # null where it could stand: it needs files of its own
 

@@ -17,6 +17,7 @@ PARADIGM = {
     "ppo": ("policy", "model", "GAE"),
     "grpo": ("policy", "model", "group's normalised reward + β(π_ref/π_θ - 1)"),
 }
+EVALUATIONS = [f"{stage}@{model}/held_out" for model in ("sft", "rl") for stage in ("answers", "eval")]
 BEFORE = {"sft": ["sft"], "rft": ["sft", "samples"], "dpo": ["sft", "samples"]}
 REWARD = ["sft", "samples", "reward_data", "reward_model"]
 BEFORE |= {"grpo_process": REWARD, "grpo_iterative": REWARD}
@@ -130,6 +131,6 @@ def test_a_preset_checks_and_plans_its_stages_in_every_small_experiment(
     e = compose.one([f"algorithm={algorithm}", *chosen, *ONE_RUN.get(algorithm, [])]).experiment
     planned = nodes(e)
     labels = [node.label for node in planned]
-    assert sorted(labels) == sorted([*BEFORE.get(algorithm, ["sft"]), "rl", "eval@sft", "eval@rl"])
+    assert sorted(labels) == sorted([*BEFORE.get(algorithm, ["sft"]), "rl", *EVALUATIONS])
     assert all(labels.index(up.label) < labels.index(node.label) for node in planned for up in node.upstreams)
     require_available(planned, e)

@@ -380,8 +380,25 @@ TEXTS = {
         "reward_model.benchmark = dsmath.data.process_bench.ProcessBench: grades steps, and a model of kind outcome "
         "scores whole outputs; use reward_model.kind=process, or reward_model.benchmark=null",
     ],
+    "tools.rounds=3": [
+        "tools.rounds = 3: tools=none runs nothing; use tools=python, or tools.rounds=null",
+    ],
+    "tools=python tools.seconds=null": [
+        "tools.seconds: no value; tools=python needs one, conf/tools/python.yaml has it",
+    ],
+    "tools=python algorithm=dpo": [
+        "tools = python: outputs of source=offline are there already, and nothing in them is run; use tools=none, or "
+        "source=online (algorithm=grpo)",
+    ],
+    "tools=python algorithm=grpo_process": [
+        "tools = python: reward=process scores every step of an output, and what a tool says is no step of the "
+        "policy's; use tools=none, or reward=rule or reward=model (algorithm=grpo)",
+    ],
 }
 FINE = [
+    "tools=python algorithm=ppo",
+    "tools=python algorithm=dapo data=embedded_python",
+    "tools=python algorithm=grpo reward=model",
     "algorithm=ppo value.clip=null",
     "algorithm=ppo reward=process",
     "kl.estimator=k1 kl.gradient=ratio",
@@ -397,7 +414,13 @@ FINE = [
 ]
 
 SHORT = {  # of the stage that each rule is about; without it in the chain nobody asks
-    "stage=sft": ["source=offline", "value.clip=0.2", "reward=model samples.per_question=2", "sampling.group_size=1"],
+    "stage=sft": [
+        "tools=python tools.rounds=null",
+        "source=offline",
+        "value.clip=0.2",
+        "reward=model samples.per_question=2",
+        "sampling.group_size=1",
+    ],
     "stage=samples": ["samples.init=model rl.init=sft algorithm=rft", "reward_data.step_mark=''"],
 }
 
@@ -419,7 +442,10 @@ def test_a_rule_of_a_stage_that_is_not_in_the_chain_is_not_applied(broken: Broke
 
 def test_every_choice_that_a_message_names_exists(compose: Composer) -> None:
     named = {
-        match for texts in TEXTS.values() for text in texts for match in re.findall(r"\b([a-z]+)=([a-z_0-9]+)", text)
+        match
+        for texts in TEXTS.values()
+        for text in texts
+        for match in re.findall(r"(?<![\w.])([a-z]+)=([a-z_0-9]+)", text)
     }
     chosen = {(group, option) for group, option in named if group in compose.groups}
     assert len(chosen) > 20

@@ -49,12 +49,14 @@ NEEDED = {  # what an option cannot do without
     ("hardware", "h100x8_4n"): ["rl.batch_size=512", "sft.batch_size=32"],
 }
 NAMES = {("source", "pairs"): "offline"}  # a section's name where it is not the option's
+EVALUATION = ("answers", "eval")
 BASE = ["corpus", "pretrain", "sft"]
 REWARD = ["samples", "reward_data", "reward_model"]
+SMALL = ["sft", *(f"{s}@sft/held_out" for s in EVALUATION), "rl", *(f"{s}@rl/held_out" for s in EVALUATION)]
 PLANS = {
-    "smoke": ["sft", "eval@sft", "rl", "eval@rl"],
-    "claims": ["sft", "eval@sft", "rl", "eval@rl"],
-    "grpo_gsm8k_smollm2": ["sft", "rl", "eval@sft", "eval@rl"],
+    "smoke": SMALL,
+    "claims": SMALL,
+    "grpo_gsm8k_smollm2": SMALL,
     "base_1b3": ["corpus", "pretrain"],
     "base_7b": ["corpus", "pretrain"],
     "instruct_7b": BASE,
@@ -85,6 +87,7 @@ ABLATIONS = {
     "iterative": grid(5, algorithm=["grpo"], reward=["model"], iteration=["single", "iterative"]),
     "kl_coefficient": grid(5, kl__coef=["0.0", "0.01", "0.04", "0.16"]),
     "kl_placement": grid(5, kl=["loss_k3", "reward_k1"]),
+    "maj_vs_pass": grid(5),
     "ppo_vs_grpo": grid(5, algorithm=["grpo", "ppo"]),
     "reward_hacking": grid(5, reward=["rule", "model"], kl=["none"]),
     "seed": grid(3),

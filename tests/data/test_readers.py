@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dsmath.data.readers import HuggingFaceDataset, JsonLines, last_boxed
+from dsmath.data.formats import last_boxed
+from dsmath.data.readers import HuggingFaceDataset, JsonLines
 from dsmath.errors import UserError
 
 REAL = Path(__file__).parents[2] / "../shared/data/math"
@@ -58,23 +59,6 @@ def test_math_takes_the_answer_from_the_last_box_and_keeps_level_and_subject(tmp
     assert first.answer == r"\frac{1}{2}"
     assert first.tags == {"level": 5, "subject": "Algebra"}
     assert (second.solution, second.answer) == ("Half.\n\\boxed{0.5}", "0.5")
-
-
-@pytest.mark.parametrize(
-    ("text", "inside"),
-    [
-        (r"\boxed{1} then \boxed{2}", "2"),
-        (r"\boxed{\frac{a}{b}}.", r"\frac{a}{b}"),
-        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
-        (r"\fbox{7}", "7"),
-        (r"$\boxed 9$", "9"),
-        (r"\boxed{}", ""),
-        (r"\boxed{1", None),
-        ("9", None),
-    ],
-)
-def test_last_boxed(text: str, inside: str | None) -> None:
-    assert last_boxed(text) == inside
 
 
 def test_problems_with_an_empty_box_are_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

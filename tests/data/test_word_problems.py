@@ -1,12 +1,14 @@
 """The embedded word problems: right answers, disjoint splits, and demonstrations that are wrong as often as stated."""
 
+import io
 import re
+from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
 
 from dsmath.data.problem import Problem
-from dsmath.data.word_problems import WordProblems
+from dsmath.data.word_problems import ProgramWordProblems, WordProblems
 from dsmath.errors import UserError
 
 
@@ -21,6 +23,14 @@ def problems(**changes: Any) -> WordProblems:
         "test_size": 500,
     }
     return WordProblems(**(defaults | changes))
+
+
+def problems_with_programs(**changes: Any) -> ProgramWordProblems:
+    plain = problems(**changes)
+    return ProgramWordProblems(
+        seed=plain.seed, difficulty=plain.largest // 20, max_steps=plain.max_steps, careless_share=plain.careless_share,
+        **{f"{name}_size": size for name, size in plain.sizes.items()},
+    )  # fmt: skip
 
 
 def recompute(solution: str) -> str:
@@ -169,3 +179,35 @@ def test_impossible_values_are_refused_by_name(changes: dict[str, Any]) -> None:
 def test_an_unknown_split_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(UserError, match="did you mean validation"):
         problems().split("valdation")  # type: ignore[arg-type]
+
+
+# Tool-integrated demonstrations
+
+
+def test_a_programs_output_is_what_running_it_prints_and_stands_in_the_box() -> None:
+    changes = {"train_size": 600, "validation_size": 100, "test_size": 0, "difficulty": 3, "max_steps": 4}
+    plain, programs = problems(**changes), problems_with_programs(**changes)
+    for split in ("train", "validation"):
+        for text, program in zip(plain.split(split), programs.split(split), strict=True):
+            match = re.fullmatch(
+                r"```python\n(.*)```\n```output\n(\d+)\n```\n\\boxed\{(\d+)\}", program.solution, re.DOTALL
+            )
+            assert match, program.solution
+            printed = io.StringIO()
+            with redirect_stdout(printed):
+                exec(match[1], {})
+            assert printed.getvalue() == f"{match[2]}\n"
+            assert match[2] == match[3] == recompute(text.solution)
+            assert (program.question, program.answer, program.tags) == (text.question, text.answer, text.tags)
+
+
+def test_a_program_takes_the_steps_of_the_chain() -> None:
+    program = next(p for p in problems_with_programs().split("train") if p.tags["operations"] == "*-/")
+    numbers_in_it = numbers(program.solution)
+    assert program.solution.split("\n")[1:-5] == [
+        f"x = {numbers_in_it[0]}",
+        f"x = x * {numbers_in_it[1]}",
+        f"x = x - {numbers_in_it[2]}",
+        f"x = x // {numbers_in_it[3]}",
+        "print(x)",
+    ]

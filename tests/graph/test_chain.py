@@ -10,7 +10,9 @@ from dsmath.errors import UserError
 from dsmath.graph.chain import nodes, require_available, view
 from dsmath.graph.stages import STAGES
 
-EVERYTHING = {"sft", "rl", "eval@sft", "eval@rl"}
+OF_SFT = {"answers@sft/held_out", "eval@sft/held_out"}
+OF_RL = {"answers@rl/held_out", "eval@rl/held_out"}
+EVERYTHING = {"sft", "rl", *OF_SFT, *OF_RL}
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +34,24 @@ def rebuilt(compose: Composer, change: list[str], base: list[str]) -> set[str]:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("kl.coef=0.1", {"rl", "eval@rl"}),
-        ("sampling.group_size=4", {"rl", "eval@rl"}),
-        ("algorithm.clip_high=0.3", {"rl", "eval@rl"}),
-        ("reward.function.format=0.1", {"rl", "eval@rl"}),
+        ("kl.coef=0.1", {"rl", *OF_RL}),
+        ("sampling.group_size=4", {"rl", *OF_RL}),
+        ("algorithm.clip_high=0.3", {"rl", *OF_RL}),
+        ("reward.function.format=0.1", {"rl", *OF_RL}),
         ("sft.steps=7", EVERYTHING),
         ("seed=1", EVERYTHING),
         ("model.policy.layers=7", EVERYTHING),
         ("hardware.precision=bf16-true", EVERYTHING),
-        ("eval.size=5", {"eval@sft", "eval@rl"}),
+        ("eval.size=5", {*OF_SFT, *OF_RL}),
+        ("eval.samples=9", {*OF_SFT, *OF_RL}),
+        ("eval.prompt=boxed", {*OF_SFT, *OF_RL}),
+        ("tools=python", {"rl", *OF_SFT, *OF_RL}),
+        ("eval.k=[1,8]", {"eval@sft/held_out", "eval@rl/held_out"}),  # nothing is sampled again
+        ("eval.confidence=0.9", {"eval@sft/held_out", "eval@rl/held_out"}),
+        ("eval.resamples=7", {"eval@sft/held_out", "eval@rl/held_out"}),
+        ("eval.benchmarks.held_out.symbolic=true", {"eval@sft/held_out", "eval@rl/held_out"}),
+        ("eval.batch_rows=7", set()),
+        ("eval.benchmarks.held_out.few_shot=SomePrompt", set()),  # not asked for
         ("hardware.devices=2", set()),
         ("hardware.threads=1", set()),
         ("trainer.log_every=7", set()),
@@ -126,14 +137,14 @@ def test_the_content_of_the_problems_of_each_stage_counts(compose: Composer, sou
     for name in ("train.jsonl", "test.jsonl"):
         (tmp_path / name).write_text('{"question": "1 + 1?", "answer": "#### 2"}\n', encoding="utf-8")
     overrides = ["algorithm=rft", "data=gsm8k", f"data.path={tmp_path}"]
-    others = {"samples", "rl", "sft", "eval"} - {source}
+    others = {"samples", "rl", "sft", "eval.benchmarks.held_out"} - {source}
     overrides += [f"{name}.problems={{_target_:fractions.Fraction}}" for name in others]
     before = fingerprints(compose, *overrides)
     (tmp_path / "train.jsonl").write_text('{"question": "1 + 2?", "answer": "#### 3"}\n', encoding="utf-8")
     after = fingerprints(compose, *overrides)
     assert before[source] != after[source]
-    grown = {"sft": {"sft", "samples", "rl", "eval@sft", "eval@rl"}, "samples": {"samples", "rl", "eval@rl"}}
-    assert {label for label in before if before[label] != after[label]} == grown.get(source, {"rl", "eval@rl"})
+    grown = {"sft": {"samples", *EVERYTHING}, "samples": {"samples", "rl", *OF_RL}}
+    assert {label for label in before if before[label] != after[label]} == grown.get(source, {"rl", *OF_RL})
 
 
 def test_the_files_of_a_reward_model_from_elsewhere_count_and_no_stage_trains_one(
@@ -145,7 +156,7 @@ def test_the_files_of_a_reward_model_from_elsewhere_count_and_no_stage_trains_on
     assert set(before) == EVERYTHING
     (tmp_path / "weights").write_bytes(b"2")
     after = fingerprints(compose, *overrides)
-    assert {label for label in before if before[label] != after[label]} == {"rl", "eval@rl"}
+    assert {label for label in before if before[label] != after[label]} == {"rl", *OF_RL}
 
 
 def test_a_reward_model_that_is_not_there_is_named(compose: Composer) -> None:
@@ -182,12 +193,12 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
         (
             ["stage=corpus"],
             "this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
-            "stages that run today: sft, samples, reward_data, reward_model, rl, eval",
+            "stages that run today: sft, samples, reward_data, reward_model, rl, answers, eval",
         ),
         (
             ["experiment=instruct_7b"],
             "this version of dsmath cannot run corpus, pretrain yet: `dsmath plan` shows the whole chain; "
-            "stages that run today: sft, samples, reward_data, reward_model, rl, eval",
+            "stages that run today: sft, samples, reward_data, reward_model, rl, answers, eval",
         ),
         (
             ["hardware=h100x8", "sft.batch_size=8"],

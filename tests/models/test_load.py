@@ -167,7 +167,8 @@ def test_a_plain_prompt_is_question_instruction_and_line_break(policy: Policy) -
 
 
 def test_a_completion_ends_in_the_end_token_once(policy: Policy) -> None:
-    tokens = render_completion(policy.tokenizer, r"So \boxed{2}")
+    tokens, learned = render_completion(policy.tokenizer, r"So \boxed{2}")
+    assert all(learned)
     assert tokens.count(policy.tokenizer.eos_token_id) == 1
     assert policy.tokenizer.decode(tokens, skip_special_tokens=True) == r"So \boxed{2}"
 

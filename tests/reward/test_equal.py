@@ -42,6 +42,48 @@ SAME = [
     (r"\(3\)", "3"),
     ("0", "-0.0"),
     ("x + 1", "x+1"),
+    # numbers
+    ("2000", "2e3"),
+    ("1.04e-3", r"1.04 \times 10^{-3}"),
+    ("1/3", r"0.\overline{3}"),
+    ("1/3", "0.333333"),
+    ("0.3", "0.30000000000000004"),
+    ("1000", "1 000"),
+    (r"50\%", "50"),
+    ("5", "５"),
+    ("5", "𝟓"),
+    ("5", "€5"),
+    ("5", "5 euros"),
+    ("1.5", "1½"),
+    ("204_5", "204_{5}"),
+    ("664_7", "664"),
+    ("3:2", "3 : 2"),
+    # one value, said with a name or twice
+    ("5", "x = 5"),
+    (r"\frac{13}{5}", r"a = \frac{13}{5}"),
+    ("(6,5)", "(b,c)=(6,5)"),
+    ("16", "|r-s| = 16"),
+    ("7", r"\frac{28}{4}=7"),
+    ("5", "(5)"),
+    # lists and sets in any order, tuples and intervals as they are
+    ("7,14,18", "18, 14, 7"),
+    ("1,3", r"1 \text{ and } 3"),
+    (r"\{1,2\}", r"\{2, 1\}"),
+    ("-2,-1", r"\{-1, -2\}"),
+    ("1,-1", r"\pm 1"),
+    ("x=1,x=2", "2, 1"),
+    ("x=1,y=2", "1, 2"),
+    ("x=1,y=2", "y=2, x=1"),
+    ("(0,1]", r"\left(0, 1\right]"),
+    ("(1,4.5)", r"(1, \frac{9}{2})"),
+    ("x > 5", r"(5, \infty)"),
+    ("-793 < a < 10", "(-793, 10)"),
+    (r"(0,1)\cup(2,3]", r"(2,3] \cup (0,1)"),
+    (r"\begin{pmatrix}1/5\\-3\end{pmatrix}", r"\begin{bmatrix} \frac{1}{5} \\ -3 \end{bmatrix}"),
+    # words
+    ("Monday", r"\text{monday}"),
+    (r"\text{(C)}", r"\text{C}"),
+    ("No solution", r"\text{no solution.}"),
 ]
 DIFFERENT = [
     ("1 1/2", "11/2"),
@@ -60,6 +102,41 @@ DIFFERENT = [
     ("", ""),
     ("$", "%"),
     ("yes", "no"),
+    # hedges
+    ("5", "5 or 6"),
+    ("5", r"5 \text{ or } 6"),
+    ("5", r"5 \text{ (or 6)}"),
+    ("5", "4,5,6"),
+    ("5", r"\pm 5"),
+    ("5", "x=4=5"),
+    ("yes", "yes or no"),
+    # numbers
+    ("1/3", "0.33"),
+    ("3", "3.0000001"),
+    ("50", "0.5"),
+    ("1e-8", "2e-8"),
+    ("101_2", "101_3"),
+    ("101_2", "5"),
+    ("3:2", "3/2"),
+    ("3:2", "6:4"),
+    ("12:00", "1:00"),
+    ("4e33", r"4 \times 10^{33} \text{ erg/s}"),
+    ("5", "5\x00"),
+    # lists, tuples, intervals
+    ("(1,2)", "(2,1)"),
+    ("(0,1]", "(0,1)"),
+    ("[0,1]", "(0,1)"),
+    ("x=1,y=2", "2,1"),
+    ("x=1,y=2", "x=2,y=1"),
+    ("1,2", "12"),
+    ("1,2", "1"),
+    ("x > 5", "x < 5"),
+    (r"x \ge 5", "x > 5"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1&2\end{pmatrix}"),
+    ("[7]", "7"),
+    # words
+    ("east", "west"),
+    ("Monday", "5"),
 ]
 
 
@@ -109,5 +186,5 @@ def test_no_pair_of_real_answers_is_wrongly_called_the_same():
     pairs = [json.loads(line) for line in file.read_text().splitlines()]
     said = [pair for pair in pairs if same_answer(pair["gold"], pair["pred"])]
     assert [pair for pair in said if not pair["label"]] == []
-    # What is left needs algebra or a wider extraction; the number guards against losing spellings.
-    assert len(said) >= 756
+    # The texts as they are, without extraction and algebra; the number guards against losing spellings.
+    assert len(said) >= 878

@@ -224,11 +224,20 @@ def test_a_perfect_value_function_leaves_no_advantage():
     assert returns.tolist() == [[1, 1, 1, 1, 0]]
 
 
-def test_a_response_that_resumes_after_padding_is_refused():
-    with pytest.raises(ValueError, match="padded on the right only"):
-        generalised_advantages(
-            torch.zeros(1, 3), torch.zeros(1, 3), torch.tensor([[True, False, True]]), gamma=1.0, lam=1.0
-        )
+def test_what_a_tool_says_within_a_response_takes_no_time():
+    rewards, values, mask = random_batch(0)
+    gap = torch.zeros(len(mask), 3)
+    inside = torch.zeros(len(mask), 3, dtype=torch.bool)
+    at = 2  # before the third token
+    spread = [
+        torch.cat([whole[:, :at], between, whole[:, at:]], dim=1)
+        for whole, between in ((rewards, gap + math.nan), (values, gap + math.inf), (mask, inside))
+    ]
+    expected = generalised_advantages(rewards, values, mask, gamma=0.9, lam=0.8)
+    found = generalised_advantages(*spread, gamma=0.9, lam=0.8)
+    for got, want in zip(found, expected, strict=True):
+        assert torch.equal(torch.cat([got[:, :at], got[:, at + 3 :]], dim=1), want)
+        assert got[:, at : at + 3].eq(0).all()
 
 
 # Whitening

@@ -86,10 +86,12 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     """`MOMENT` or `MOMENT:N`, the n-th time it comes in this process."""
     import torch
 
+    from dsmath.evaluation import answering
     from dsmath.graph import store
+    from dsmath.stages import answers as answers_stage
     from dsmath.stages import rl as rl_stage
     from dsmath.stages import sft as sft_stage
-    from dsmath.training import exploration, language_modelling, policy_optimisation
+    from dsmath.training import exploration, language_modelling, policy_optimisation, tools
     from dsmath.training.callbacks import SaveState
 
     moment, _, number = fault.partition(":")
@@ -102,6 +104,14 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
         before(policy_optimisation.PolicyOptimisation, "learn", die, times=times)
     elif moment == "while sampling":
         before(exploration, "generate", die, times=times)
+    elif moment == "while a program runs":
+        before(tools.Tool, "__call__", die, times=times)
+    elif moment == "while answering":
+        before(answering, "generate", die, times=times)
+    elif moment == "before a batch is kept":
+        before(answers_stage, "write_answers", die, times=times)
+    elif moment == "SIGTERM while answering":
+        before(answering, "generate", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
     elif moment == "before saving":
         before(SaveState, "save", die, times=times)
     elif moment == "half a checkpoint":
@@ -239,7 +249,7 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in (
         "lightning", "transformers.models.llama", "matplotlib.figure", "wandb", "dsmath.verbs.run", "dsmath.job",
-        "dsmath.stages.sft", "dsmath.stages.rl", "dsmath.stages.evaluate", "dsmath.evaluation.evaluate",
+        "dsmath.stages.sft", "dsmath.stages.rl", "dsmath.stages.answers", "dsmath.stages.evaluate",
         "dsmath.training.language_modelling", "dsmath.launch.ranks", "dsmath.launch.silent",
         "dsmath.training.policy_optimisation", "dsmath.models.tokenizer",
     ):  # fmt: skip

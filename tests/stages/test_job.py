@@ -19,7 +19,7 @@ def test_a_whole_job_is_one_wandb_run_and_leaves_no_secret(dsmath: Dsmath, tmp_p
         environment={"WANDB_API_KEY": KEY, "HF_TOKEN": SECRET, "MY_PASSWORD": SECRET},
     )  # fmt: skip
     assert done.code == 0
-    labels = ["sft", "rl", "eval@sft", "eval@rl"]
+    labels = ["sft", "answers@sft/held_out", "eval@sft/held_out", "rl", "answers@rl/held_out", "eval@rl/held_out"]
     assert sorted(line.split(":")[0] for line in done.err.splitlines()) == sorted(labels), "nothing else on stderr"
     folder = done.run_folder
     results = json.loads((folder / "results.json").read_text())
@@ -36,12 +36,12 @@ def test_a_whole_job_is_one_wandb_run_and_leaves_no_secret(dsmath: Dsmath, tmp_p
         "eval",
     )
     assert (run.steps("sft"), run.steps("rl")) == ([1, 2, 3, 4, 5], [0, 1, 2, 3, 4, 5, 6])
-    assert run.steps("eval/sft") == run.steps("eval/rl") == [0]
+    assert run.steps("eval/sft/held_out") == run.steps("eval/rl/held_out") == [0]
     assert run.metrics["rl/*"] == "rl/step"
     assert run.config["sampling"]["group_size"] == 4
     assert not [key for key in run.config if "." in key]
     flat = json.dumps(run.summary)
-    assert str(results["eval@rl"]["greedy"]) in flat
+    assert str(results["eval@rl/held_out"]["greedy"]) in flat
     assert any(name.startswith("eval/rl") for name in run.summary)
     tables = [row for row in run.history if any(key.startswith("rl/samples") for key in row)]
     assert len(tables) == 3

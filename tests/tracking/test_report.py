@@ -66,10 +66,10 @@ def test_the_table_holds_the_numbers_and_the_gain(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    print_table({"sft": evaluation(4), "rl": evaluation(8)})
+    print_table("held_out", {"sft": evaluation(4), "rl": evaluation(8)})
     text = capsys.readouterr().out
     low, high = (100 * x for x in wilson_interval(8, 16, 0.95))
-    for expected in ("16 held-out problems, 95% Wilson intervals", "after SFT", "after RL", "maj@4 %",
+    for expected in ("16 held-out problems, 95% intervals", "after SFT", "after RL", "maj@4 %",
                      f"50.0 [{low:.1f}, {high:.1f}]", "25.0 [", "+25.0", "+0.0"):  # fmt: skip
         assert expected in text
 

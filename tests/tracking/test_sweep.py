@@ -19,7 +19,9 @@ def test_a_sweeps_table_shows_what_varied_and_names_what_failed(
         overrides = [f"kl.coef={coef}", "logger=csv", "ablation=kl_coefficient"]
         (run / "run.json").write_text(json.dumps({"overrides": overrides}))
         if point == 0:
-            (run / "results.json").write_text(json.dumps({"eval@rl": {"greedy": 0.75, "mean@8": 0.5, "problems": 8}}))
+            (run / "results.json").write_text(
+                json.dumps({"eval@rl/held_out": {"greedy": 0.75, "mean@8": 0.5, "problems": 8, "truncated": 0.5}})
+            )
     SweepResults().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
     shown = capsys.readouterr().out
     assert "kl.coef" in shown

@@ -12,7 +12,7 @@ from training_tools import CONSTANT, Listed, fit, small_policy, weights
 from dsmath.data.modules import Prompts
 from dsmath.models.load import Policy
 from dsmath.reward.rule import RewardResult
-from dsmath.rl.sampler import Rollout
+from dsmath.rl.sampler import Rollout, as_rollout
 from dsmath.training import exploration
 from dsmath.training.policy_optimisation import PolicyOptimisation
 
@@ -76,20 +76,8 @@ def outputs(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def generate(model: Any, prompts: Any, *, samples_per_prompt: int, pad_token_id: int, **_: Any) -> Rollout:
         assert samples_per_prompt == GROUP
-        rows = fixed_outputs(prompts)
-        width = max(map(len, prompts))
-        return Rollout(
-            prompt_tokens=torch.tensor(
-                [[pad_token_id] * (width - len(p)) + list(p) for p in prompts for _ in range(GROUP)]
-            ),
-            prompt_mask=torch.tensor(
-                [[False] * (width - len(p)) + [True] * len(p) for p in prompts for _ in range(GROUP)]
-            ),
-            completion_tokens=torch.tensor([r + [pad_token_id] * (LENGTH - len(r)) for r in rows]),
-            response_mask=torch.tensor([[True] * len(r) + [False] * (LENGTH - len(r)) for r in rows]),
-            log_probs=torch.zeros(len(rows), LENGTH),
-            truncated=torch.zeros(len(rows), dtype=torch.bool),
-        )
+        each = [list(p) for p in prompts for _ in range(GROUP)]
+        return as_rollout(each, fixed_outputs(prompts), pad_token_id=pad_token_id, device=model.device)
 
     monkeypatch.setattr(exploration, "generate", generate)
 

@@ -1,0 +1,202 @@
+"""One text for all spellings of an answer, found exactly and in microseconds.
+
+What is a number by its spelling becomes an exact fraction, so that `0.5`, `1/2` and `\\dfrac12` are one. Nothing is
+evaluated: no sympy, no eval, and long answers stay as they are, so that text written by a model can do no harm.
+"""
+
+import re
+from fractions import Fraction
+from functools import lru_cache
+
+MAX_LENGTH = 400  # characters; longer answers are compared as they are: no gold answer of GSM8K or MATH is as long
+MAX_NUMBER_LENGTH = 40  # longer numbers stay text: exact arithmetic on them costs time and says nothing more
+
+_FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_MATH_DIGITS = {0x1D7CE + i: ord("0") + i % 10 for i in range(50)}  # bold, double-struck, sans-serif, monospace
+_SUPERSCRIPTS = {ord(c): f"^{{{i}}}" for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
+_VULGAR = {
+    ord(c): f" {top}/{bottom}" for c, top, bottom in [("½", 1, 2), ("⅓", 1, 3), ("⅔", 2, 3), ("¼", 1, 4), ("¾", 3, 4)]
+}
+_SIGNS = {
+    "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "⁄": "/", "±": r"\pm ", "∓": r"\mp ",
+    "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∞": r"\infty ", "π": r"\pi ", "θ": r"\theta ", "∪": r"\cup ",
+    "∈": r"\in ", "∅": r"\emptyset ", "°": r"^\circ ", "，": ", ", "；": "; ", "\u00a0": " ", "\u2009": " ",
+    "\u202f": " ", "’": "'",
+}  # fmt: skip
+_UNICODE = _FULL_WIDTH | _MATH_DIGITS | _SUPERSCRIPTS | _VULGAR | {ord(c): text for c, text in _SIGNS.items()}
+_AREA = re.compile(r"(?<=[0-9])\s*[kcdm]?m[²³]$")
+_ROOT = re.compile(r"√\s*(?:\(([^()]*)\)|\{([^{}]*)\}|([0-9]+|[A-Za-z]))")
+
+_DOUBLED = re.compile(r"\\\\(?=[A-Za-z])")
+_SMALL_SPACE = re.compile(r"(?<!\\)\\[,;:! ]|\\q?quad|~")
+_THOUSANDS_TEX = re.compile(r"(?<=[0-9])(?:\s*\{,\}|,?\s*\\[!,])\s*(?=[0-9]{3}(?![0-9]))")
+_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+)(?:\.[0-9]*)?")
+_SIGN_NAMES = [
+    (re.compile(r"\\lt(?![A-Za-z])"), "<"),
+    (re.compile(r"\\gt(?![A-Za-z])"), ">"),
+    (re.compile(r"\\(?:leq|leqslant)(?![A-Za-z])|<="), r"\\le "),
+    (re.compile(r"\\(?:geq|geqslant)(?![A-Za-z])|>="), r"\\ge "),
+    (re.compile(r"\\neq(?![A-Za-z])|!="), r"\\ne "),
+]
+_SIGN = re.compile(r"[<>]|!=|\\(?:[lg]|n)(?:t|e)")
+# What the letters stand for behind a family of solutions: `\pi k, k \in \mathbb{Z}`.
+_FOR_ALL = re.compile(
+    r"(?:,|,?\s*\\text\s*\{\s*(?:for|where|with)\s*(?:all|any|some)?\s*\})\s*[a-z]\s*\\in\s*\\mathbb\s*\{?[ZN]\}?$"
+)
+_SIZES = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|displaystyle|textstyle)(?![A-Za-z])")
+_DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![A-Za-z]))")
+_TEXT = re.compile(r"\\(?:textbf|textrm|textnormal|textit|mbox|hbox|mathrm|mathbf|mathit|operatorname)(?=\s*\{)")
+_WORDS = re.compile(r"\\text\s*\{([^{}]*)\}(?:\^\{?[0-9]\}?)?$")
+_UNIT = re.compile(r"\s*[A-Za-z]+\.?(?:[\s-]+[A-Za-z]+\.?){0,3}\s*")  # a rate (km/h) says more than its number
+_NO_UNIT = re.compile(r"(?i)\b(?:or|and|not|no|is|if|to|minus|plus|times|[ap]\.?\s*m)\b")
+_QUANTITY = re.compile(r"(?:[0-9.})!]|\\pi)\s*$")
+_BRACED_UNIT = re.compile(r"(?<=[0-9])\s*\{([A-Za-z]+)\}$")
+# Only words that cannot be variables, and only behind a number.
+_UNITS = re.compile(
+    r"(?<=[0-9}])\s*(?:mm|cm|km|kg|inch(?:es)?|feet|foot|yards?|met(?:er|re)s?|miles?|grams?|pounds?|seconds?|minutes?"
+    r"|hours?|days?|weeks?|months?|years?|dollars?|euros?|cents?|degrees?|percent|units?)(?:\^\{?[0-9]\}?)?$"
+)
+_FRAC = re.compile(r"\\[dtc]frac(?![A-Za-z])")
+_FRAC_DIGITS = re.compile(r"\\frac\s*([0-9])\s*([0-9])")
+_FRAC_FIRST = re.compile(r"\\frac\s*([0-9A-Za-z])\s*\{")
+_FRAC_SECOND = re.compile(r"\\frac\s*(\{[^{}]*\})\s*([0-9A-Za-z])")
+_SCRIPT = re.compile(r"([_^])\{([0-9A-Za-z])\}")
+_SQRT = re.compile(r"\\sqrt\s*([0-9A-Za-z])")
+# A space between digits separates numbers; any other space means nothing.
+_SPACE = re.compile(r"(?<![0-9])\s+|\s+(?![0-9])")
+
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_RATIO = re.compile(r"([+-]?)(?:\\frac\{([+-]?[0-9]+)\}\{([+-]?[0-9]+)\}|([0-9]+)/([0-9]+))")
+_MIXED = re.compile(r"([+-]?)([0-9]+)(?:\\frac\{([0-9]+)\}\{([0-9]+)\}|\s+([0-9]+)/([0-9]+))")
+_POWER = re.compile(r"([+-]?)(?:([0-9.]+)(?:\\times|\\cdot|\*))?10\^(?:\{([+-]?[0-9]{1,3})\}|([0-9]))")
+_E_NOTATION = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))[eE]([+-]?[0-9]{1,3})")
+_REPEATING = re.compile(r"([+-]?)([0-9]*)\.([0-9]*)\\overline\{?([0-9]+)\}?")
+
+
+def normal_form(answer: str) -> str:
+    """The text that stands for all spellings of an answer: a number as a fraction in lowest terms, else tidy text.
+
+    Dropped: `$`, `\\left` and `\\right`, spaces, thousands separators, a final full stop, degree and percent marks
+    (`50\\%` is 50, not 0.5), and units behind a number. An answer of more than 400 characters is only stripped.
+    """
+    return answer.strip() if len(answer) > MAX_LENGTH else _normal_form(answer)
+
+
+@lru_cache(maxsize=65_536)  # a group's samples repeat a few answers over and over
+def _normal_form(answer: str) -> str:
+    text = tidy(answer)
+    value = number(text)
+    return text if value is None else str(value)
+
+
+@lru_cache(maxsize=65_536)
+def clean(text: str) -> str:
+    """The text in plain TeX with its words and spaces: no `$`, no sizes, ASCII digits and signs, one way to say text.
+
+    The result is as readable as the text, so that lists and words can still be told apart.
+    """
+    if not text.isascii():
+        text = _AREA.sub("", text)
+        text = text.translate(_UNICODE)
+        text = _ROOT.sub(lambda m: f"\\sqrt{{{m[1] or m[2] or m[3]}}}", text)
+    if "\\\\" in text:
+        if "\\\\begin" in text:  # all of it was escaped once too often
+            text = text.replace("\\\\", "\\")
+        elif "\\begin" not in text:
+            text = _DOUBLED.sub(r"\\", text)
+    text = text.replace("\\$", "").replace("$", "").strip().lstrip("€£¥").rstrip("€£¥")
+    text = _THOUSANDS_TEX.sub("", trim_full_stop(text))
+    if "\\" in text:
+        text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]")
+        text = _SMALL_SPACE.sub(" ", _SIZES.sub("", text))
+        text = _FRAC.sub(r"\\frac", _TEXT.sub(r"\\text", text))
+        text = _FOR_ALL.sub("", text)
+    if _SIGN.search(text):
+        for pattern, sign in _SIGN_NAMES:
+            text = pattern.sub(sign, text)
+    return text.strip()
+
+
+def tidy(text: str) -> str:
+    """The text without what says nothing about its value: marks, units, spaces, optional braces."""
+    text = _DEGREES.sub("", clean(text)).replace("\\%", "").replace("%", "").strip()
+    text = _BRACED_UNIT.sub(r"\\text{\1}", text)
+    if "\\text" in text and (words := _WORDS.search(text)):  # alone they are the answer, behind a quantity its unit
+        before = text[: words.start()]
+        if not before.strip():
+            text = words[1].strip()
+        elif (
+            _QUANTITY.search(before)
+            and "\\text" not in before
+            and _UNIT.fullmatch(words[1])
+            and not _NO_UNIT.search(words[1])
+        ):
+            text = before.strip()
+    text = trim_full_stop(_UNITS.sub("", text))
+    if _THOUSANDS.fullmatch(text):
+        text = text.replace(",", "").replace(" ", "")
+    if "\\" in text:
+        text = _FRAC_DIGITS.sub(r"\\frac{\1}{\2}", text)
+        text = _FRAC_FIRST.sub(r"\\frac{\1}{", text)
+        text = _FRAC_SECOND.sub(r"\\frac\1{\2}", text)
+        text = _SQRT.sub(r"\\sqrt{\1}", text)
+    return _SPACE.sub("", _SCRIPT.sub(r"\1\2", text))
+
+
+def trim_full_stop(text: str) -> str:
+    """Without a final full stop; an ellipsis says that digits go on, and stays."""
+    return text if text.endswith("..") else text.removesuffix(".").rstrip()
+
+
+def number(text: str) -> Fraction | None:  # noqa: PLR0911
+    """The exact value of an integer, decimal, ratio, mixed number or power of ten in tidy text; else None."""
+    if len(text) > MAX_NUMBER_LENGTH:
+        return None
+    if _DECIMAL.fullmatch(text):
+        return Fraction(text.removesuffix("."))
+    if match := _E_NOTATION.fullmatch(text):
+        return Fraction(match[1].removesuffix(".")) * _ten_to(match[2])
+    if match := _POWER.fullmatch(text):
+        if match[2] is not None and not _DECIMAL.fullmatch(match[2]):
+            return None
+        value = Fraction((match[2] or "1").removesuffix(".")) * _ten_to(match[3] or match[4])
+    elif match := _RATIO.fullmatch(text):
+        top, bottom = int(match[2] or match[4]), int(match[3] or match[5])
+        if not bottom:
+            return None
+        value = Fraction(top, bottom)
+    elif match := _MIXED.fullmatch(text):
+        top, bottom = int(match[3] or match[5]), int(match[4] or match[6])
+        if not bottom:
+            return None
+        value = int(match[2]) + Fraction(top, bottom)
+    elif match := _REPEATING.fullmatch(text):
+        start, period = match[3], match[4]
+        digits = Fraction(int(start or 0)) + Fraction(int(period), 10 ** len(period) - 1)
+        value = int(match[2] or 0) + digits / 10 ** len(start)
+    else:
+        return None
+    return -value if match[1] == "-" else value
+
+
+def decimals(text: str) -> int:
+    """How many digits of tidy text stand behind a decimal point (powers of ten counted in); 0 where there is none."""
+    if match := _E_NOTATION.fullmatch(text):
+        mantissa, exponent = match[1], int(match[2])
+    elif match := _POWER.fullmatch(text):
+        mantissa, exponent = match[2] or "1", int(match[3] or match[4])
+    elif _DECIMAL.fullmatch(text):
+        mantissa, exponent = text, 0
+    else:
+        return 0
+    return max(len(mantissa.partition(".")[2]) - exponent, 0)
+
+
+def digits(text: str) -> int:
+    """How many significant digits a decimal of tidy text has."""
+    mantissa = re.split(r"[eE]|\\times|\\cdot|\*", text)[0]
+    return len(re.sub(r"[^0-9]", "", mantissa).lstrip("0"))
+
+
+def _ten_to(exponent: str) -> Fraction:
+    return Fraction(10) ** int(exponent)
