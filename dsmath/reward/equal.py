@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal
 
 from dsmath.reward.estimate import surely_different
-from dsmath.reward.spelling import MAX_LENGTH, clean, decimals, digits, normal_form, number, tidy
+from dsmath.reward.spelling import MAX_LENGTH, clean, decimals, digits, normal_form, number, tidy, unit
 
 __all__ = ["compare", "normal_form", "readable", "same_answer", "same_by_spelling"]
 
@@ -37,6 +37,8 @@ def same_by_spelling(gold: str, answer: str) -> bool | None:
         return False
     x, y = number(a), number(b)
     if x is not None and y is not None:
+        if _other_unit(gold, answer):
+            return False
         percent = _PERCENT in gold and _PERCENT not in answer and x == 100 * y
         return x == y or percent or _float_noise(a, x, b, y)
     if (spelled := _same_literal(a, b)) is not None:
@@ -53,7 +55,7 @@ def compare(gold: str, answer: str, same: Same = same_by_spelling) -> bool | Non
         return gold.strip() == answer.strip() != ""
     form = normal_form(answer)
     if form == normal_form(gold):
-        return form != ""
+        return form != "" and not _other_unit(gold, answer)
     a, b = _read(gold), _read(answer)
     return _match(a, b, same)
 
@@ -398,6 +400,12 @@ def _chain(shape: _Shape) -> list[str]:
     if len(parts) == 1 or _RELATION.search(shape.text) or any(_LETTER.search(_COMMAND.sub("", p)) for p in parts):
         return [shape.text]
     return [part.strip() for part in parts]
+
+
+def _other_unit(gold: str, answer: str) -> bool:
+    """Whether both name a unit, and not the same."""
+    units = unit(gold), unit(answer)
+    return all(units) and units[0] != units[1]
 
 
 def _same_literal(a: str, b: str) -> bool | None:

@@ -48,7 +48,7 @@ _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![A-Za-z]))")
 _TEXT = re.compile(r"\\(?:textbf|textrm|textnormal|textit|mbox|hbox|mathrm|mathbf|mathit|operatorname)(?=\s*\{)")
 _WORDS = re.compile(r"\\text\s*\{([^{}]*)\}(?:\^\{?[0-9]\}?)?$")
 _UNIT = re.compile(r"\s*[A-Za-z]+\.?(?:[\s-]+[A-Za-z]+\.?){0,3}\s*")  # a rate (km/h) says more than its number
-_NO_UNIT = re.compile(r"(?i)\b(?:or|and|not|no|is|if|to|minus|plus|times|[ap]\.?\s*m)\b")
+_NO_UNIT = re.compile(r"(?i)\b(?:or|and|not|no|is|if|to|maybe|perhaps|minus|plus|times|[ap]\.?\s*m)\b")
 _QUANTITY = re.compile(r"(?:[0-9.})!]|\\pi)\s*$")
 _BRACED_UNIT = re.compile(r"(?<=[0-9])\s*\{([A-Za-z]+)\}$")
 # Only words that cannot be variables, and only behind a number.
@@ -56,6 +56,19 @@ _UNITS = re.compile(
     r"(?<=[0-9}])\s*(?:mm|cm|km|kg|inch(?:es)?|feet|foot|yards?|met(?:er|re)s?|miles?|grams?|pounds?|seconds?|minutes?"
     r"|hours?|days?|weeks?|months?|years?|dollars?|euros?|cents?|degrees?|percent|units?)(?:\^\{?[0-9]\}?)?$"
 )
+_MEASURE = re.compile(r"[0-9.})]\s*(?:\\text\s*)?\{?\s*([A-Za-z]+)\.?\s*\}?$")
+_MEASURES = {
+    spelled: name
+    for name, spellings in {
+        "mm": "mm millimeter millimetre", "cm": "cm centimeter centimetre", "m": "m meter metre",
+        "km": "km kilometer kilometre",
+        "inch": "in inch inches", "foot": "ft foot feet", "yard": "yd yard", "mile": "mi mile",
+        "g": "g gram", "kg": "kg kilogram", "pound": "lb pound", "second": "s sec second", "minute": "min minute",
+        "hour": "h hr hour", "day": "day", "week": "week", "month": "month", "year": "yr year",
+        "dollar": "dollar usd", "cent": "cent", "euro": "euro",
+    }.items()
+    for spelled in spellings.split()
+}  # fmt: skip
 _FRAC = re.compile(r"\\[dtc]frac(?![A-Za-z])")
 _FRAC_DIGITS = re.compile(r"\\frac\s*([0-9])\s*([0-9])")
 _FRAC_FIRST = re.compile(r"\\frac\s*([0-9A-Za-z])\s*\{")
@@ -141,6 +154,18 @@ def tidy(text: str) -> str:
         text = _FRAC_SECOND.sub(r"\\frac\1{\2}", text)
         text = _SQRT.sub(r"\\sqrt{\1}", text)
     return _SPACE.sub("", _SCRIPT.sub(r"\1\2", text))
+
+
+def unit(text: str) -> str:
+    """The unit of measurement behind a quantity or the currency before it, by one name; "" where none is known."""
+    text = text.strip()
+    if text.startswith(("\\$", "$\\$")):
+        return "dollar"
+    found = _MEASURE.search(clean(text))
+    if found is None:
+        return ""
+    word = found[1].lower().removesuffix(".")
+    return _MEASURES.get(word) or _MEASURES.get(word.removesuffix("s")) or ""
 
 
 def trim_full_stop(text: str) -> str:

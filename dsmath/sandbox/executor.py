@@ -11,7 +11,6 @@ import math
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -241,8 +240,6 @@ class _Run:
             status = self.over
         elif _too_much(self.folder):
             status = "output"
-        elif code == -signal.SIGXCPU:
-            status = "time"
         elif code < 0 or code == program.Exit.NOT_CONFINED:
             status = "killed"
         elif code == program.Exit.OK:

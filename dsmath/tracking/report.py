@@ -28,8 +28,8 @@ def write_report(e: Experiment, folder: Path, built: Sequence[Built], wanted: Se
             benchmarks.setdefault(evaluated[1], {})[evaluated[0]] = dict(each.entry.summary)
     first = next(iter(benchmarks.values()), {})
     plotted = draw(folder / PLOT, tables, benchmarks.get(HELD_OUT, first))
-    for benchmark, evaluations in benchmarks.items():
-        print_table(benchmark, evaluations)
+    if benchmarks:
+        print_table(benchmarks)
     for each in wanted:
         if (page := each.entry.path / "report.html").exists():
             print(f"{each.node.label}: {_short(page)}")
@@ -42,29 +42,39 @@ def _short(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def print_table(benchmark: str, evaluations: dict[str, dict[str, Any]]) -> None:
-    """Accuracies of each model in per cent with their intervals, and what the last gained on the first.
+def print_table(benchmarks: dict[str, dict[str, dict[str, Any]]]) -> None:
+    """Accuracies of each model on each benchmark in per cent with their intervals, and what the last gained on the first.
 
     Of several k the largest is shown; the report beside the result has them all.
     """
     from rich.console import Console
     from rich.table import Table
 
-    first = next(iter(evaluations.values()))
+    first = next(iter(next(iter(benchmarks.values())).values()))
     names = ["greedy", *(_largest(first, kind) for kind in ("maj", "mean", "pass"))]
     shown = [name for name in names if name is not None]
-    what = "held-out problems" if benchmark == HELD_OUT else f"problems of {benchmark}"
-    table = Table(title=f"{first['problems']} {what}, {first['confidence']:.0%} intervals")
-    table.add_column("model")
+    several = len(benchmarks) > 1
+    what = "" if several else f"{first['problems']} {_what(next(iter(benchmarks)))}, "
+    table = Table(title=f"{what}{first['confidence']:.0%} intervals")
+    table.add_column("benchmark (problems)" if several else "model")
     for name in shown:
         table.add_column(f"{name} %", justify="right")
-    for model, numbers in evaluations.items():
-        title = {"sft": "after SFT", "rl": "after RL", "model": "before training"}.get(model, model)
-        table.add_row(title, *(_with_interval(numbers, name) for name in shown))
-    if len(evaluations) > 1:
-        last = list(evaluations.values())[-1]
-        table.add_row("gain, points", *(f"{100 * (last[name] - first[name]):+.1f}" for name in shown), style="bold")
+    for benchmark, evaluations in benchmarks.items():
+        if several:
+            problems = next(iter(evaluations.values()))["problems"]
+            table.add_row(f"{benchmark} ({problems})", style="bold")
+        for model, numbers in evaluations.items():
+            title = {"sft": "after SFT", "rl": "after RL", "model": "before training"}.get(model, model)
+            table.add_row("  " * several + title, *(_with_interval(numbers, name) for name in shown))
+        if len(evaluations) > 1:
+            begin, *_, end = evaluations.values()
+            gains = (f"{100 * (end[name] - begin[name]):+.1f}" for name in shown)
+            table.add_row("  " * several + "gain, points", *gains, style="bold")
     Console().print(table)
+
+
+def _what(benchmark: str) -> str:
+    return "held-out problems" if benchmark == HELD_OUT else f"problems of {benchmark}"
 
 
 def _largest(numbers: dict[str, Any], kind: str) -> str | None:

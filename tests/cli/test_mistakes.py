@@ -50,7 +50,7 @@ TEXTS = {
     "   [command line]",
     "data=gsm8k data.path=nowhere": "dsmath: nowhere: no such folder",
     "stage=corpus": "dsmath: this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
-    "stages that run today: sft, samples, reward_data, reward_model, rl, eval",
+    "stages that run today: sft, samples, reward_data, reward_model, rl, answers, eval",
     "advantage.lam=0.9": ONE + "advantage.lam = 0.9: advantage=group has no use for it; algorithm=ppo takes it"
     "   [command line]",
     "algorithm=ppo value=none": ONE + "advantage = gae: needs a value model, and value=none has none; use "

@@ -13,7 +13,7 @@ from outside import REPO
 
 # In a mount namespace of its own, folders that only root may enter are replaced by ones that lead to Python only.
 SHOW_PYTHON = """
-hold=$(mktemp -d); number=0
+hold={home}/hold; mkdir $hold; number=0
 for path in {paths}; do mkdir $hold/$number; mount --bind $path $hold/$number; number=$((number + 1)); done
 for folder in {hidden}; do mount -t tmpfs -o mode=755 hidden $folder; done
 number=0
@@ -32,7 +32,9 @@ def as_user(command: list[str], home: Path, *, ordinary: bool) -> subprocess.Com
         if (closed := [parent for parent in Path(path).parents if not parent.stat().st_mode & 1])
     }
     paths = sorted(path for path in needed if any(Path(path).is_relative_to(folder) for folder in hidden))
-    script = SHOW_PYTHON.format(paths=" ".join(map(shlex.quote, paths)), hidden=" ".join(map(shlex.quote, hidden)))
+    script = SHOW_PYTHON.format(
+        home=shlex.quote(str(home)), paths=" ".join(map(shlex.quote, paths)), hidden=" ".join(map(shlex.quote, hidden))
+    )
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if ordinary else []
     script = f"set -e\n{script if hidden else ''}\nexec {shlex.join([*user, *command])}"
     shutil.chown(home, 65534, 65534)

@@ -7,9 +7,9 @@ from dsmath.reward.rule import RewardResult
 
 
 class Letters:
-    """The share of even code points; `right`, `wrong` and `format` are the rule's, and not used."""
+    """The share of even code points; the other arguments are the rule's, and not used."""
 
-    def __init__(self, *, right: float, wrong: float, format: float) -> None:
+    def __init__(self, *, right: float, wrong: float, format: float, symbolic: bool) -> None:
         pass
 
     def __call__(self, problems: Sequence[Problem], completions: Sequence[str]) -> list[RewardResult]:

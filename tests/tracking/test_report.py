@@ -66,12 +66,21 @@ def test_the_table_holds_the_numbers_and_the_gain(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "120")
-    print_table("held_out", {"sft": evaluation(4), "rl": evaluation(8)})
+    print_table({"held_out": {"sft": evaluation(4), "rl": evaluation(8)}})
     text = capsys.readouterr().out
     low, high = (100 * x for x in wilson_interval(8, 16, 0.95))
     for expected in ("16 held-out problems, 95% intervals", "after SFT", "after RL", "maj@4 %",
                      f"50.0 [{low:.1f}, {high:.1f}]", "25.0 [", "+25.0", "+0.0"):  # fmt: skip
         assert expected in text
+
+
+def test_several_benchmarks_are_one_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    print_table({"gsm8k": {"rl": evaluation(4)}, "svamp": {"sft": evaluation(4, of=8), "rl": evaluation(6, of=8)}})
+    text = capsys.readouterr().out
+    order = [text.index(part) for part in ("gsm8k (16)", "svamp (8)", "+25.0")]
+    assert order == sorted(order)
+    assert text.count("after RL") == 2
 
 
 def built(folder: Path, label: str, summary: dict[str, Any], rows: list[dict[str, str]]) -> Built:
