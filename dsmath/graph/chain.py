@@ -76,7 +76,12 @@ class _Builder:
     def answers(self, model: str, benchmark: str) -> Node:
         """A model's answers to a benchmark: they depend on how it asks, not on how they are graded."""
         e = self._e
-        asked = ["problems", "split", "language", *([e.eval.prompt] if e.eval.prompt in ("few_shot", "program") else [])]
+        asked = [
+            "problems",
+            "split",
+            "language",
+            *([e.eval.prompt] if e.eval.prompt in ("few_shot", "program") else []),
+        ]
         grown = () if model == "model" else (self.node(model),)
         inputs = self._inputs("answers")
         for key, path in _problem_files(e.eval.benchmarks[benchmark].problems).items():

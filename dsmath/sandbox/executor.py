@@ -102,7 +102,9 @@ class Sandbox:
                     zygote = self._started()
                     try:
                         self._run_on(zygote, programs, waiting, tries, done)
-                    except _ZygoteDeadError:
+                    except (_ZygoteDeadError, FileNotFoundError) as error:
+                        if isinstance(error, FileNotFoundError) and zygote.usable():
+                            raise
                         self._end()
                         unfinished = [number for number, ran in enumerate(done) if ran is None]
                         for number in [n for n in unfinished if tries[n] > 1]:
@@ -326,8 +328,8 @@ class _Zygote:
         self.walls = message.decode().removeprefix("ready ")
 
     def usable(self) -> bool:
-        """Whether it lives and is ours, not that of a process which forked us."""
-        return self._owner == os.getpid() and self._process.poll() is None
+        """Whether it lives and is ours, not that of a process which forked us, and nobody tidied its folder away."""
+        return self._owner == os.getpid() and self._process.poll() is None and self.folder.is_dir()
 
     def start(self, number: int, run: _Run, blocks: Sequence[str], memory_bytes: int, cpu_seconds: int) -> None:
         """Have a run started. Its program goes by a file in memory, which never fills as a pipe would."""

@@ -246,10 +246,13 @@ def test_hostile_answers_are_wrong_soon_and_do_nothing(grader, answer):
 
 
 @pytest.mark.data
-def test_every_adversarial_answer_is_wrong_but_the_bold_five(grader):
+def test_every_adversarial_answer_is_wrong_but_the_two_that_say_five(grader):
     rows = [json.loads(line) for line in (DATA / "adversarial_answers.jsonl").read_text().splitlines()]
     verdicts = grader.grade([(row["gold"], row["pred"]) for row in rows])
-    assert [row["name"] for row, verdict in zip(rows, verdicts, strict=True) if verdict.correct] == ["unicode"]
+    assert [row["name"] for row, verdict in zip(rows, verdicts, strict=True) if verdict.correct] == [
+        "spaces",
+        "unicode",
+    ]
     assert not Path("/tmp/grader_owned").exists()
 
 

@@ -1,6 +1,7 @@
 """What a program sees and says, and what the sandbox leaves behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -210,6 +211,18 @@ def test_a_dead_zygote_is_replaced(sandbox: Sandbox) -> None:
     os.kill(first, signal.SIGKILL)
     assert run(sandbox, "print(1)").output == "1\n"
     assert zygote_of(sandbox) != first
+
+
+def test_a_folder_that_somebody_tidied_away_is_made_anew(sandbox: Sandbox) -> None:
+    assert sandbox.run([["print(1)"]])[0].output == "1\n"
+    assert sandbox._zygote is not None
+    shutil.rmtree(sandbox._zygote.folder)  # as a cleaner of /tmp does, between two runs
+    assert sandbox.run([["print(2)"]])[0].output == "2\n"
+
+    folder = sandbox._zygote.folder
+    threading.Timer(0.3, shutil.rmtree, [folder]).start()  # and within one
+    assert [ran.status for ran in sandbox.run([["import time; time.sleep(1); print(3)"]])] == ["ok"]
+    assert sandbox._zygote.folder != folder
 
 
 def test_runs_of_a_zygote_that_dies_are_run_again(sandbox: Sandbox) -> None:
