@@ -21,7 +21,7 @@ def read(folder: Path) -> dict[str, dict[str, float]] | None:
 
 
 def table(runs: list[dict[str, dict[str, float]]], ks: list[int]) -> str:
-    """A line for each K: mean ± half a 95 % t interval over seeds, in per cent; differences within the seeds' spread in brackets."""
+    """A line for each K: mean ± half a 95 % t interval over seeds, in per cent; unclear differences in brackets."""
     kinds = [(kind, model) for kind in ("maj", "pass") for model in MODELS]
     head = [f"{kind}@K {MODELS[model]}" for kind, model in kinds]
     head = [*head[:2], "difference", *head[2:], "difference"]

@@ -76,8 +76,8 @@ def _questions(policy: Policy, benchmark: Benchmark, style: PromptStyle, setting
         other = first.setdefault(question.problem.id, question.number)
         if other != question.number:
             raise UserError(
-                f"problem {question.problem.id}: two of the benchmark's problems have this id, the {other + 1}. and the "
-                f"{question.number + 1}.; results are kept by id, so expected different ones"
+                f"problem {question.problem.id}: two of the benchmark's problems have this id, number {other + 1} and "
+                f"number {question.number + 1}; results are kept by id, so expected different ones"
             )
     return found
 
@@ -110,7 +110,7 @@ class _Kept:
         return answers
 
     def unanswered(self, questions: Sequence[Question], samples: int, *, greedy: bool = False) -> list[Question]:
-        """The questions that lack their greedy answer, or some of so many samples; a batch is kept whole or not at all."""
+        """The questions that lack their greedy answer, or their samples; a batch is kept whole or not at all."""
         done = {answer.id for answer in self.answers if (answer.sample == GREEDY) == greedy}
         return [question for question in questions if samples and question.problem.id not in done]
 

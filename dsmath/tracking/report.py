@@ -43,7 +43,7 @@ def _short(path: Path) -> Path:
 
 
 def print_table(benchmarks: dict[str, dict[str, dict[str, Any]]]) -> None:
-    """Accuracies of each model on each benchmark in per cent with their intervals, and what the last gained on the first.
+    """Accuracies of each model on each benchmark in per cent with intervals, and what the last gained on the first.
 
     Of several k the largest is shown; the report beside the result has them all.
     """

@@ -395,15 +395,16 @@ TEXTS = {
         "policy's; use tools=none, or reward=rule or reward=model (algorithm=grpo)",
     ],
     "eval.k=[1,16]": [
-        "eval.k = [1, 16]: pass@16 and maj@16 want 16 samples a question, and there are eval.samples = 8; raise that, or "
-        "lower k",
+        "eval.k = [1, 16]: pass@16 and maj@16 want 16 samples a question, and there are eval.samples = 8; raise that, "
+        "or lower k",
     ],
     "eval.k=[0,8]": ["eval.k = [0, 8]: expected numbers of samples, from 1"],
     "eval.of=[]": ["eval.of = []: nothing to evaluate; expected some of model, pretrain, sft, rl"],
     "eval.prompt=few_shot": [
-        "eval.prompts_file = null: eval.prompt=few_shot takes its prompts from a file; expected a path of JSON, such as "
-        "DeepSeek-Math's (docs/benchmarks.md)",
-        "eval.benchmarks.held_out.few_shot = null: eval.prompt=few_shot needs the name of a prompt in eval.prompts_file",
+        "eval.prompts_file = null: eval.prompt=few_shot takes its prompts from a file; expected a path of JSON, such "
+        "as DeepSeek-Math's (docs/benchmarks.md)",
+        "eval.benchmarks.held_out.few_shot = null: eval.prompt=few_shot needs the name of a prompt in "
+        "eval.prompts_file",
     ],
     "benchmark=math eval.prompt=program eval.prompts_file=FILE": [
         "eval.prompt = 'program': has the model write programs, and nothing runs them; add tools=python",

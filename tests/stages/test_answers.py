@@ -96,6 +96,4 @@ def test_two_problems_of_one_id_are_refused(dsmath: Dsmath, tmp_path: Path) -> N
         tmp_path, *ASK, "data=gsm8k", f"data.path={tmp_path}", "~data.problems.train_size",
     )  # fmt: skip
     assert done.code == 2
-    assert (
-        "problem a: two of the benchmark's problems have this id, the 1. and the 2.; results are kept by id" in done.err
-    )
+    assert "problem a: two of the benchmark's problems have this id, number 1 and number 2; results are" in done.err
