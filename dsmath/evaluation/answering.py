@@ -80,16 +80,14 @@ class Answerer:
             "indices": [question.number for question in questions],
             "max_rows": self._settings.batch_rows,
             "on_progress": lambda done, total: interrupt.stop_if_requested(),
+            "stop": StopStrings(policy.tokenizer, self._style.stop) if self._style.stop else None,
         }
         prompts = [question.prompt for question in questions]
-        if self._sandbox is not None and not self._style.runs_program:
-            rounds = self._tools.rounds
-            assert rounds is not None
-            return generate_with_tools(
-                policy.model, policy.tokenizer, prompts, self._sandbox.run, rounds=rounds, **shared
-            )
-        stop = StopStrings(policy.tokenizer, self._style.stop) if self._style.stop else None
-        return generate(policy.model, prompts, stop=stop, **shared)
+        if self._sandbox is None or self._style.runs_program:
+            return generate(policy.model, prompts, **shared)
+        rounds = self._tools.rounds
+        assert rounds is not None
+        return generate_with_tools(policy.model, policy.tokenizer, prompts, self._sandbox.run, rounds=rounds, **shared)
 
     def _answers(self, questions: Sequence[Question], rollout: Rollout, samples: Sequence[int]) -> list[Answer]:
         texts: list[str] = self._policy.tokenizer.batch_decode(rollout.completions(), skip_special_tokens=True)

@@ -7,6 +7,14 @@ from conftest import Dsmath, assert_as_undisturbed, outcome
 from test_methods_resume import RL, upstreams_only
 from test_two_ranks import BOTH, assert_no_process_left
 
+from dsmath.errors import UserError
+from dsmath.sandbox.executor import require
+
+try:
+    require()
+except UserError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
 TOOLS = (
     "data=embedded_python",
     "tools=python",
