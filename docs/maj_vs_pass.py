@@ -1,4 +1,4 @@
-"""Fig. 7's question from a sweep: `python docs/maj_vs_pass.py multirun/maj-vs-pass --plot docs/maj_vs_pass.png`.
+"""Fig. 7's question from a sweep: `python docs/maj_vs_pass.py multirun/maj_vs_pass --plot docs/maj_vs_pass.png`.
 
 maj@K and pass@K of the SFT model and of the policy after reinforcement, over K; differences are paired by seed.
 """

@@ -61,8 +61,8 @@ def test_plan_says_what_is_to_build_and_writes_nothing(dsmath: Dsmath) -> None:
     code, out, err = dsmath("plan", "experiment=smoke")
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "smoke: eval and what it needs, in the store store/"
-    assert out.splitlines()[-1] == "0 found, 4 to build"
-    assert out.count("to build  ") == 4
+    assert out.splitlines()[-1] == "0 found, 6 to build"
+    assert out.count("to build  ") == 6
     assert not list(Path.cwd().iterdir())
 
 

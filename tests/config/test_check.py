@@ -124,6 +124,8 @@ def test_all_of_several_mistakes_are_reported(values: dict[str, Any], data: st.D
 def test_a_missing_key_is_reported_at_every_key(values: dict[str, Any]) -> None:
     for path in keys(values):
         *parents, name = path
+        if parents == ["eval", "benchmarks"]:
+            continue  # which ones there are is a choice
         new = deepcopy(values)
         node = new
         for parent in parents:
