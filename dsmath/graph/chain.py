@@ -87,7 +87,8 @@ class _Builder:
         for key, path in _problem_files(e.eval.benchmarks[benchmark].problems).items():
             inputs[key] = self._digest(path)
         asking = self._of_benchmark(benchmark, asked)
-        asking["eval"]["benchmarks"][benchmark]["problems"].pop("folder", None)  # the files count, not where they lie
+        asking["eval"]["prompts_file"] = None  # files count by their content, not by where they lie
+        asking["eval"]["benchmarks"][benchmark]["problems"].pop("folder", None)
         return node(
             STAGES["answers"],
             asking,

@@ -30,7 +30,7 @@ STAGES = {
         ),
         Stage(
             name="sft",
-            version=1,
+            version=2,
             reads=("seed", "model", "sft", "hardware.precision"),
             uses=_USES,
             run="dsmath.stages.sft:run",
@@ -38,14 +38,14 @@ STAGES = {
         ),
         Stage(
             name="samples",
-            version=1,
+            version=2,
             reads=("seed", "model", "samples", "hardware.precision"),
             uses=_USES,
             run="dsmath.stages.samples:run",
         ),
         Stage(
             name="reward_data",
-            version=1,
+            version=2,
             reads=("seed", "model", "reward_data", "reward_model.kind", "hardware.precision"),
             uses=(*_USES, "samples"),
             run="dsmath.stages.reward_data:run",
@@ -60,7 +60,7 @@ STAGES = {
         ),
         Stage(
             name="rl",
-            version=2,
+            version=3,
             reads=(
                 *("seed", "model", "source", "reward", "advantage", "kl", "value", "iteration", "sampling"),
                 *("tools", "algorithm", "rl", "reward_data.step_mark", "hardware.precision"),

@@ -15,7 +15,11 @@ import re
 
 FENCE = "```"
 _CODE = re.compile(r"```python[^\S\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_OUTPUT = re.compile(r"(?<=\n```)\n```output\n(?:.*?\n)?```(?:\n|\Z)", re.DOTALL)
+# Written by others, its white space varies; what is missed here would be learned.
+_OUTPUT = re.compile(
+    r"^[^\S\n]*```([^\S\n]*\n\s*```[^\S\n]*output[^\S\n]*\n(?:.*?\n)?[^\S\n]*```[^\S\n]*(?:\n|\Z))",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
 
 
 def last_code_block(text: str) -> str | None:
@@ -38,6 +42,6 @@ def written_parts(solution: str) -> list[tuple[str, bool]]:
     """A solution in parts, each with whether its author wrote it: the rest are blocks of output behind code."""
     parts, start = [], 0
     for block in _OUTPUT.finditer(solution):
-        parts += [(solution[start : block.start()], True), (block.group(), False)]
-        start = block.end()
+        parts += [(solution[start : block.start(1)], True), (block[1], False)]
+        start = block.end(1)
     return [(text, written) for text, written in [*parts, (solution[start:], True)] if text]

@@ -29,6 +29,7 @@ from dsmath.sandbox import jail, program
 
 MAX_FILES = 256
 MAX_FILES_BYTES = 64 << 20  # of all files in the scratch folder together
+GRACE = 30.0  # seconds for a run to end that was told to
 TICK = 0.05  # seconds between looks at the scratch folder
 START_SECONDS = 120.0  # for importing sympy on a slow disk
 MAX_PARALLEL = 4
@@ -195,7 +196,7 @@ class _Run:
     started: float = field(init=False)
     text: str = ""
     over: Status | None = None  # the limit that it was ended for
-    _told: bool = False
+    told: float | None = None  # when it was told to end
     _decoder: codecs.IncrementalDecoder = field(init=False)
 
     def __post_init__(self) -> None:
@@ -223,12 +224,19 @@ class _Run:
         return bool(data)
 
     def passes_limit(self) -> bool:
-        """Whether it must be ended, said once."""
+        """Whether it must be ended, said once.
+
+        Raises _ZygoteDeadError when it does not end then: the process that should see to it is stuck.
+        """
         if self.over is None and time.monotonic() - self.started > self.seconds:
             self.over = "time"
         if self.over is None and _too_much(self.folder):
             self.over = "output"
-        first, self._told = self.over is not None and not self._told, self.over is not None
+        now = time.monotonic()
+        if self.told is not None and now - self.told > GRACE:
+            raise _ZygoteDeadError
+        first = self.over is not None and self.told is None
+        self.told = now if first else self.told
         return first
 
     def finish(self, wait_status: int) -> Ran:

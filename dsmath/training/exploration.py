@@ -167,9 +167,10 @@ class Explorer:
                 "  the reward function is reward.function; it must give a finite number for every text"
             )
         if self._reward.overlong_buffer is not None and self._reward.overlong_penalty is not None:
+            limit = self._sampling.max_new_tokens  # of all tokens, a tool's too; no room for its output is too long
             scores = scores + last * overlong_penalty(
-                rollout.response_mask.sum(dim=1),
-                limit=self._sampling.max_new_tokens,
+                rollout.completion_mask.sum(dim=1).masked_fill(rollout.truncated, limit),
+                limit=limit,
                 buffer=self._reward.overlong_buffer,
                 penalty=self._reward.overlong_penalty,
             )[:, None].to(scores.dtype)

@@ -267,6 +267,21 @@ def test_no_output_holds_a_special_token_or_a_fence(pieces):
     assert written_parts(f"```python\nx\n```{block}So.") == [("```python\nx\n```", True), (block, False), ("So.", True)]
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "\n\n```output\n7\n```\n",  # a blank line between
+        "\r\n```output\r\n7\r\n```\r\n",
+        "\n  ```output\n  7\n  ```\n",
+        "\n``` output\n7\n``` \n",
+        "\n```Output\n7\n```",
+    ],
+)
+def test_other_layouts_of_an_output_are_not_its_authors_words_either(block: str) -> None:
+    code = "```python\nprint(7)\n```"
+    assert written_parts(f"{code}{block}") == [(code, True), (block, False)]
+
+
 def test_what_is_not_special_is_encoded_as_ever():
     text = "\n```output\n12 <b> \n```\n"
     assert encode_output(SMALL, text) == encode(SMALL, text)

@@ -237,6 +237,14 @@ def test_runs_of_a_zygote_that_dies_are_run_again(sandbox: Sandbox) -> None:
     assert processes_with(str(folder)) == []
 
 
+def test_a_zygote_that_is_stuck_is_given_up_and_replaced(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "GRACE", 0.5)
+    first = zygote_of(sandbox)
+    os.kill(first, signal.SIGSTOP)  # it starts nothing and ends nothing
+    assert [ran.output for ran in sandbox.run([["print(1)"]])] == ["1\n"]
+    assert zygote_of(sandbox) != first
+
+
 @pytest.mark.slow
 def test_a_run_that_kills_every_zygote_is_given_up(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     start = executor._Zygote.start

@@ -96,7 +96,8 @@ def leave_one_out(i: int) -> float:
 
 
 def overlong(i: int) -> float:
-    return REWARDS[i] - min(max((COUNTS[i] - (LENGTH - 4)) / 4, 0), 1)
+    """The limit is of all tokens, a tool's too."""
+    return REWARDS[i] - min(max((len(WRITTEN[i]) - (LENGTH - 4)) / 4, 0), 1)
 
 
 TABLE: dict[str, tuple[dict[str, Any], Callable[[int], float]]] = {  # the coefficient of each written token
