@@ -22,6 +22,7 @@ HEAD = """\
 Made from the schema and the comments in `conf/` by `python docs/reference.py`; do not edit. "Default" is what `dsmath`
 without arguments composes. Groups are chosen as `GROUP=OPTION`, values are changed as `KEY=VALUE`.
 """
+NO_GROUPS = ("hydra", "local")
 KEY = re.compile(r"^(?P<indent> *)(?P<key>\w+):.*?(?:\s#\s(?P<comment>.+))?$")
 
 
@@ -43,6 +44,11 @@ def page() -> str:
         comments = _comments(folder, chosen.get(name))
         parts += [_row(*row, comments=comments) for row in _rows(kind, name, config)]
         parts.append("")
+    sections = get_type_hints(Experiment)
+    for folder in sorted(f for f in root("conf").iterdir() if f.is_dir() and f.name not in (*sections, *NO_GROUPS)):
+        parts.append(f"## {folder.name}\n")
+        parts += [f"- `{folder.name}={file.stem}`: {first_comment(file)}" for file in sorted(folder.glob("*.yaml"))]
+        parts.append("")
     for name in ("experiment", "ablation"):
         parts.append(f"## {name}\n")
         files = sorted((root("experiments") / name).glob("*.yaml"))
@@ -58,6 +64,11 @@ def _rows(kind: Any, key: str, config: DictConfig) -> list[tuple[str, Any, Any]]
         if node is not None and node._target_ in SHIPPED:
             hints = get_type_hints(SHIPPED[node._target_], include_extras=True)
             rows += [(f"{key}.{name}", hint, node._get_node(name)) for name, hint in hints.items()]
+        return rows
+    if get_origin(kind) is dict and is_dataclass(get_args(kind)[1]):
+        rows = []
+        for name in OmegaConf.select(config, key):
+            rows += _rows(get_args(kind)[1], f"{key}.{name}", config)
         return rows
     if is_dataclass(kind):
         rows = []

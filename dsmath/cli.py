@@ -1,9 +1,11 @@
 """`dsmath [VERB] [OPTIONS] [OVERRIDES]`: compose → check → run; nothing heavy is imported before the check passed."""
 
 import argparse
+import inspect
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from dsmath.errors import UserError, did_you_mean
@@ -41,9 +43,7 @@ def _run(argv: list[str]) -> int:
             raise UserError(f"--config-dir {options.config_dir}: no such folder")
         places.extra.append(Path(options.config_dir))
     if options.help:
-        from dsmath.config.help import help_text
-
-        print(help_text(), end="")
+        print(_help(options.verb), end="")
     elif options.version:
         from dsmath import __version__
 
@@ -82,6 +82,16 @@ def _run(argv: list[str]) -> int:
             return run.run(overrides, sweep=False)  # a point of an ablation is repeated alone
         return run.run(options.overrides, sweep=options.multirun or run.is_sweep(options.overrides))
     return 0
+
+
+def _help(verb: str) -> str:
+    """The whole page, or what a verb that takes files says of itself."""
+    if verb in ("grade", "mcnemar"):
+        module = import_module(f"dsmath.verbs.{verb}")
+        return f"{inspect.getdoc(module)}\n\n{inspect.getdoc(getattr(module, verb))}\n"
+    from dsmath.config.help import help_text
+
+    return help_text()
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

@@ -164,6 +164,8 @@ class Composer:
                 mistakes.append(Mistake(text, f": cannot be read as KEY=VALUE ({why})", "command line"))
                 continue
             what = self._wrong_option(override)
+            if override.key_or_group in ("benchmarks", "eval.benchmark", "eval.benchmarks"):
+                what = ": benchmarks are chosen by their group; expected benchmark=gsm8k, or benchmark=[gsm8k,math]"
             if not override.key_or_group:
                 mistakes.append(Mistake(text, ": cannot be read as KEY=VALUE (the key is empty)", "command line"))
             elif what:

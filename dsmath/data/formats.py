@@ -150,12 +150,12 @@ def ocw_problem(row: Row, fallback_id: str) -> Problem:
 def cloze_problem(row: Row, fallback_id: str) -> Problem:
     """AGIEval's fields where there is nothing to choose from: `question`, `answer`, maybe `other` with a solution.
 
-    The answers to several blanks, `$5$; $10$` in the file, are joined by commas; dollars and full stops around each
-    go. Raises RowError.
+    The answers to several blanks, `$5$; $10$` in the file, become a tuple, whose order counts; dollars and full stops
+    around each go. Raises RowError.
     """
     other = rows.mapping(row, "other")
-    parts = [_bare(part) for part in rows.text(row, "answer").split(";")]
-    answer = ", ".join(part for part in parts if part)
+    parts = [part for part in map(_bare, rows.text(row, "answer").split(";")) if part]
+    answer = f"({', '.join(parts)})" if len(parts) > 1 else "".join(parts)
     if not answer:
         raise RowError('field "answer" is empty')
     solution = other.get("solution")

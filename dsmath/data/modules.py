@@ -236,16 +236,16 @@ def fitting_prompt(policy: Policy, problem: Problem, prompt: dict[str, str], max
         UserError: when prompt and answer together do not fit the model's context.
     """
     tokens = render_prompt(policy.tokenizer, problem.question, **prompt)  # type: ignore[arg-type]
-    require_room(policy, problem, tokens, max_new_tokens)
+    require_room(policy.context_length, problem, tokens, max_new_tokens)
     return tokens
 
 
-def require_room(policy: Policy, problem: Problem, tokens: Sequence[int], max_new_tokens: int) -> None:
+def require_room(context_length: int, problem: Problem, tokens: Sequence[int], max_new_tokens: int) -> None:
     """Raise UserError when a prompt and its answer together do not fit the model's context."""
-    if len(tokens) + max_new_tokens > policy.context_length:
+    if len(tokens) + max_new_tokens > context_length:
         raise UserError(
             f"problem {problem.id}: its prompt has {len(tokens)} tokens and the answer may have {max_new_tokens}, "
-            f"together more than model.context_length = {policy.context_length}; raise that, or lower max_new_tokens"
+            f"together more than model.context_length = {context_length}; raise that, or lower max_new_tokens"
         )
 
 

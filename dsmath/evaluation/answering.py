@@ -5,12 +5,14 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dsmath import interrupt
-from dsmath.config.schema import Evaluation, Tools
+from dsmath.config.schema import Benchmark, Evaluation, Tools
 from dsmath.data.answers import GREEDY, Answer
+from dsmath.data.modules import require_room
 from dsmath.data.problem import Problem
+from dsmath.errors import UserError
 from dsmath.evaluation.prompts import PromptStyle
 from dsmath.models.code_blocks import output_block
 from dsmath.models.load import Policy
@@ -20,6 +22,9 @@ from dsmath.rl.stopping import StopStrings
 from dsmath.rl.tools import generate_with_tools
 from dsmath.sandbox.executor import Sandbox
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -28,6 +33,35 @@ class Question:
     number: int
     problem: Problem
     prompt: Sequence[int]
+
+
+def ask(
+    tokenizer: "PreTrainedTokenizerBase",
+    context_length: int,
+    benchmark: Benchmark,
+    style: PromptStyle,
+    settings: Evaluation,
+) -> list[Question]:
+    """The benchmark's first `eval.size` problems as they are asked.
+
+    Raises:
+        UserError: for a prompt that leaves no room for an answer in the context, and for problems that share an id.
+    """
+    problems = benchmark.problems.build().split(benchmark.split)
+    found = []
+    first: dict[str, int] = {}
+    for number in range(min(settings.size or len(problems), len(problems))):
+        problem = problems[number]
+        prompt = style.render(tokenizer, problem)
+        require_room(context_length, problem, prompt, settings.max_new_tokens)
+        found.append(Question(number, problem, prompt))
+        other = first.setdefault(problem.id, number)
+        if other != number:
+            raise UserError(
+                f"problem {problem.id}: two of the benchmark's problems have this id, number {other + 1} and "
+                f"number {number + 1}; results are kept by id, so expected different ones"
+            )
+    return found
 
 
 class Answerer:

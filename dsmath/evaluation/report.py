@@ -63,12 +63,17 @@ def write_report(
     *,
     model: str,
     benchmark: str,
+    asked: Mapping[str, Any] | None = None,
 ) -> None:
-    """Leave the three files in the folder; `graded` is the table that the questions' rows lie in."""
+    """Leave the three files in the folder; `graded` is the table that the questions' rows lie in.
+
+    `asked` is how the questions were put, such as the prompt and the temperature: the page says it.
+    """
     groups = breakdown(questions, confidence=numbers["confidence"])
     picture = draw(numbers, groups)
     (folder / PLOT).write_bytes(picture)
-    content = {"model": model, "benchmark": benchmark, **_content(questions, graded, numbers, groups)}
+    how = ", ".join(f"{name} {value}" for name, value in (asked or {}).items())
+    content = {"model": model, "benchmark": benchmark, "asked": how, **_content(questions, graded, numbers, groups)}
     shown = {**content, "picture": base64.b64encode(picture).decode("ascii")}
     (folder / HTML).write_text(_html().get_template("report.html").render(shown), encoding="utf-8")
     (folder / MARKDOWN).write_text(_markdown().get_template("report.md").render(content), encoding="utf-8")

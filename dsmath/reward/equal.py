@@ -7,13 +7,24 @@ leave them undecided; in dsmath/reward/symbolic.py by mathematics. docs/grading.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
 from dsmath.reward.estimate import surely_different
-from dsmath.reward.spelling import MAX_LENGTH, clean, decimals, digits, normal_form, number, tidy, unit
+from dsmath.reward.spelling import (
+    MAX_LENGTH,
+    clean,
+    counted,
+    decimals,
+    digits,
+    is_word,
+    normal_form,
+    number,
+    tidy,
+    unit,
+)
 
 __all__ = ["compare", "normal_form", "readable", "same_answer", "same_by_spelling"]
 
@@ -32,13 +43,13 @@ def same_by_spelling(gold: str, answer: str) -> bool | None:
     """Whether two parts, which are no lists, are the same; None when their spelling does not decide."""
     a, b = tidy(gold), tidy(answer)
     if a == b:
-        return a != ""
+        return a != "" and not _other_unit(gold, answer)
     if not a or not b:
         return False
     x, y = number(a), number(b)
+    if _other_unit(gold, answer):
+        return False
     if x is not None and y is not None:
-        if _other_unit(gold, answer):
-            return False
         percent = _PERCENT in gold and _PERCENT not in answer and x == 100 * y
         return x == y or percent or _float_noise(a, x, b, y)
     if (spelled := _same_literal(a, b)) is not None:
@@ -56,6 +67,10 @@ def compare(gold: str, answer: str, same: Same = same_by_spelling) -> bool | Non
     form = normal_form(answer)
     if form == normal_form(gold):
         return form != "" and not _other_unit(gold, answer)
+    if not _NO_PLAIN_NUMBER.search(gold) and (value := number(normal_form(gold))) is not None:
+        said = counted(answer)
+        if said == value and not _other_unit(gold, answer):
+            return True
     a, b = _read(gold), _read(answer)
     return _match(a, b, same)
 
@@ -87,6 +102,8 @@ class _Shape:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffd]")
 _PERCENT = "%"
+_NO_PLAIN_NUMBER = re.compile(r"[A-Za-z%]")
+_REALS = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?")
 _AND = re.compile(
     r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(?:and|or)\s*,?\s*\}|(?<![A-Za-z\\{])(?:and|or)(?![A-Za-z}]))\s*,?\s*"
 )
@@ -136,6 +153,8 @@ def _read_list(text: str) -> _Shape:
     if _THOUSANDS_INSIDE.search(text) and _read_number_words(text):
         return _read_one(text)
     read = [shape for part in parts if part for shape in _spread(part)]
+    if len(read) == 1:  # a comma at the end
+        return read[0]
     return _Shape("list", text, tuple(read), whole=text) if read else _Shape("one", text, whole=text)
 
 
@@ -169,6 +188,8 @@ def _read_one(whole: str) -> _Shape:  # noqa: PLR0911
             return _Shape("matrix", text, cells, brackets=str(len(rows[0])), name=name, whole=whole)
     if (interval := _interval(whole)) is not None:
         return interval
+    if _REALS.fullmatch(text):
+        return replace(_read_one(r"(-\infty,\infty)"), name=name, whole=whole)
     united = _split(text, "", word="\\cup")
     if len(united) > 1:
         return _Shape("union", text, tuple(_read_one(part) for part in united), name=name, whole=whole)
@@ -419,7 +440,8 @@ def _same_literal(a: str, b: str) -> bool | None:
             return False
         return x == y if all(re.fullmatch(r"[0-9A-F]+", text) for text in (x, y)) else False
     if _COLONS.fullmatch(a) or _COLONS.fullmatch(b):
-        return False
+        times = [re.sub(r"\\text|[{}.]", "", text).casefold() for text in (a, b)]
+        return times[0] == times[1]  # 2:30 PM and 2:30 p.m.
     return None
 
 
@@ -432,8 +454,10 @@ def _same_words(gold: str, answer: str, a: str, b: str) -> bool | None:
     if not any(plain):
         return None
     folded = [re.sub(r"[\s.'-]", "", text).casefold() for text in words]
-    if all(plain) and folded[0] == folded[1] and (len(folded[0]) > 3 or any(marked) or words[0] == words[1]):
-        return True
+    if all(plain) and folded[0] == folded[1]:
+        capitals = words[0][1:] == words[1][1:]  # of a short word only the first, or else all: AB may not be ab
+        if len(folded[0]) > 3 or any(marked) or (len(folded[0]) > 1 and (capitals or is_word(folded[0]))):
+            return True
     long = [is_plain and (len(text) > 3 or mark) for is_plain, text, mark in zip(plain, folded, marked, strict=True)]
     return False if any(long) else None
 

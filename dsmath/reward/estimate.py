@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from dsmath.reward.spelling import clean
+from dsmath.reward.spelling import clean, without_unit
 
 MAX_EXPONENT_DIGITS = 4
 MAX_POWER = 10_000
+ALL_NEGATIVE = 2  # the point; those before are positive
+POINTS = 10
 DIFFERENT = 2e-5  # relative; above a decimal's last digit that may still be rounded
 
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+(?:\.[0-9]*)?|\.[0-9]+|[A-Za-z]|[-+*/^_(){}\[\]])\s*")
@@ -26,7 +28,6 @@ _GREEK = (
 )
 _VARIABLES = {f"\\{name}" for name in _GREEK.split()}
 _EXPONENT = re.compile(r"\^\s*\{?\s*[+-]?\s*([0-9]+)")
-_UNIT = re.compile(r"(?<=[0-9}])\s*\\text\s*\{[A-Za-z. ]+\}(?:\^\{?[0-9]\}?)?$")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Field:
     number: Callable[[str], Any]
     pi: Any
     e: Any
+    smallest: Any  # less than this of a number may be lost when it is added
     functions: dict[str, Callable[[Any], Any]]
 
 
@@ -43,6 +45,7 @@ FLOATS = Field(
     number=lambda text: complex(float(text)),
     pi=complex(math.pi),
     e=complex(math.e),
+    smallest=0.0,  # whoever only asks for large differences loses nothing
     functions={
         r"\sin": cmath.sin, r"\cos": cmath.cos, r"\tan": cmath.tan, r"\ln": cmath.log, r"\exp": cmath.exp,
         r"\sec": lambda x: 1 / cmath.cos(x), r"\csc": lambda x: 1 / cmath.sin(x), r"\cot": lambda x: 1 / cmath.tan(x),
@@ -72,7 +75,8 @@ def estimate(text: str, point: int) -> complex | None:
 def value_at(text: str, point: int, field: Field) -> Any:
     """The value of a formula where every variable has a value of its own; None when it has none, or is not known.
 
-    The variables are positive at the points 0, 1 and 2, and of either sign at others.
+    The variables are positive at the points 0 and 1 and negative at the point 2; at the points 3 to 9 the binary
+    digits of a letter's number are its signs, so that of any two letters one alone is negative at some point.
     """
     tokens = _tokens(text)
     if tokens is None:
@@ -87,7 +91,7 @@ def value_at(text: str, point: int, field: Field) -> Any:
 
 @lru_cache(maxsize=16_384)
 def _tokens(text: str) -> list[str] | None:
-    tex = _UNIT.sub("", clean(text)).replace("\\%", "").replace("%", "").strip()
+    tex = without_unit(clean(text)).replace("\\%", "").replace("%", "").strip()
     if any(len(match[1]) > MAX_EXPONENT_DIGITS for match in _EXPONENT.finditer(tex)):
         return None
     tokens: list[str] = []
@@ -131,7 +135,11 @@ class _Reader:
             sign = 1
             while self.peek() in ("+", "-"):
                 sign = -sign if self.take() == "-" else sign
-            value += sign * self.product()
+            added = sign * self.product()
+            sizes = sorted((abs(value), abs(added)))
+            if 0 < sizes[0] < sizes[1] * self.field.smallest:
+                raise _UnknownError  # it would be lost
+            value += added
         return value
 
     def product(self) -> Any:
@@ -191,7 +199,10 @@ class _Reader:
                 self.take()
                 root = self.sum()
                 self.take("]")
-            return self.argument() ** (1 / root)
+            value = self.argument()
+            if root != 2 and value.real < 0:  # a real number, or the first complex one: two readings
+                raise _UnknownError
+            return value ** (1 / root)
         if token in self.field.functions:
             return self.function(self.field.functions[token])
         if token == "e" and self.peek() != "_":
@@ -247,5 +258,12 @@ class _Reader:
                     name += token
                 name = name.replace("{", "")
         seed = zlib.crc32(f"{name} {self.point}".encode())
-        sign = "-" if self.point > 2 and seed % 3 else ""
+        sign = "-" if _negative(name, self.point) else ""
         return self.field.number(f"{sign}{0.4 + 1.7 * seed / 2**32:.12f}")
+
+
+def _negative(name: str, point: int) -> bool:
+    if point <= ALL_NEGATIVE:
+        return point == ALL_NEGATIVE
+    number = ord(name) if len(name) == 1 else zlib.crc32(name.encode()) % 128
+    return bool(number >> (point - ALL_NEGATIVE - 1) & 1)

@@ -3,8 +3,12 @@
 import re
 from collections.abc import Sequence
 
+from dsmath.reward.equal import same_answer
+
 # One or two backslashes: some models double them, as in JSON.
-_BRACES = re.compile(r"\\{1,2}(?:boxed|fbox)\s*+\{|\\.|[{}]", re.DOTALL)
+_BRACES = re.compile(
+    r"\\{1,2}(?:boxed|fbox)(?:\s*+\{|\s++([0-9]++|[A-Za-z])(?=\s*\$|[.,;]?(?:\s|$)))|\\.|[{}]", re.DOTALL
+)
 _BOX_MARK = re.compile(r"\\(?:boxed|fbox)")
 # Between the boxes of one statement: `\boxed{1}, \boxed{2} and \boxed{3}`.
 _SPACING = r"[\s,;$]*(?:\\(?:q?quad|[,; ()\[\]])[\s,;$]*)*"
@@ -13,18 +17,32 @@ MAX_BETWEEN = 40
 _PHRASE = re.compile(
     r"\b(?:the|our|my) (?:final |correct |right )?(?:answer|option|choice) (?:is|=)(?: option| choice)?:?"
     r"|\b(?:final|correct) answer(?: is)?:|\*\*(?:final )?answer:?\*\*:?"
-    r"|(?:正确|最终)?(?:答案|选项)(?:就)?(?:是|为)?[:：]|(?:答案|选项)(?:就)?(?:是|为)|故选[:：]?|(?:应|所以|因此)选(?:择)?[:：]?",
+    r"|(?:正确|最终)?(?:答案|选项)(?:就)?(?:是|为)?[:：]|(?:答案|选项)(?:就)?(?:是|为)|故选[:：]?|(?:(?<!不)应|所以|因此)选(?:择)?[:：]?",
     re.IGNORECASE,
 )
+_MIDDLE = re.compile(r"[0-9][^.!?。\n]*$")  # of a sentence that has said a number
 _SENTENCE_END = re.compile(r"\.(?=\s|$)|[。\n]")
 _PROSE = re.compile(r"[A-Za-z]{3,}\s")
 _IS = re.compile(r"(?<=\s)(?:is|are|equals)\s|\bit's\s")
 _HASHES = "####"
+_MARKED_LINE = re.compile(r"^\s*####", re.MULTILINE)
+_STATES = re.compile(r"(?:\b(?:is|are|equals?|that|answer)|[=:])\s*$")
+_PUNCTUATION = re.compile(r"[\s.,;:!?。*]*")
+# A sentence with a number before its end, or with one of these words, may say anything of the number at its end.
+_UNSURE = re.compile(r"(?i)[0-9]|\b(?:not|never|no|nor|neither|except|unless|if|or|but|wrong|incorrect|false)\b|n't\b")
 _LAST_LINE = re.compile(r"(?:A|Answer|答案)\s?[:：]\s*(\S[^\n]*)")
 _TRIM = " \t*:：，,"
-_LETTER = re.compile(r"\(?(?:\\text\s*\{\s*)?\(?([A-Za-z])\)?\s*\}?\)?(?:[.:,)：．、].*|\s+.*)?", re.DOTALL)
+_FACES = re.compile(
+    r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|mbox|bf|rm)(?![A-Za-z])\s*|\\[ ,;:!]|\\q?quad|[{}]"
+)
+_LETTER = re.compile(r"(\(?)\s*([A-Za-z])\s*([.:,)：．、]*)((?:(?<=[.:,)：．、])|(?<=\s)|(?=\s)).*)?", re.DOTALL)
+# Another option's letter; not the article in "a pear" when a sentence begins with it.
+_OTHER_LETTER = re.compile(r"(?<![A-Za-z\\])([A-Z])(?![A-Za-z])(?!(?<=A)\s+(?!or\b|and\b)[a-z]{2})")
+_CORRECT = re.compile(r"\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+\(?([A-Z])\)?\s+is\s+(?:the\s+)?(?:correct|right)\b")
 _LINE_LETTER = re.compile(r"\(?([A-Z])\)?[.:)]?")
-_CHOSEN = re.compile(r"选\s*(?:项|择)?\s*([A-Z])(?![A-Za-z])")
+_CHOSEN = re.compile(
+    r"(?<![不别勿])(?<![不别勿][能应该可])(?<!不[应可]该)选\s*(?:项|择)?\s*([A-Z])(?![A-Za-z]|\s*(?:[、,，和或与]|and|or)\s*[A-Z])"
+)
 _MARKS = re.compile(r"\\text\s*\{([^{}]*)\}|[$\s]+")
 
 
@@ -52,15 +70,17 @@ def bare_answer(text: str) -> str:
     """The answer in a text that is either one or states one: in a box, or as the only formula of a sentence."""
     if _BOX_MARK.search(text):
         return _boxed(text) or text
-    if len(text) > MAX_SENTENCE or _HASHES in text or "answer" in text.lower():
+    phrase = _PHRASE.search(text)
+    begins = phrase is not None and not _MIDDLE.search(text[: phrase.start()])
+    if len(text) > MAX_SENTENCE or _MARKED_LINE.search(text) or begins or _LAST_LINE.fullmatch(text.strip()):
         stated = _stated(text)
         if stated is None:
             return text
         text = stated
     plain = text.replace("\\(", "$").replace("\\)", "$")
     formulas = plain.split("$") if plain.count("$") == 2 else []
-    if formulas and formulas[1].strip() and _PROSE.search(formulas[0]) and not re.search(r"[0-9]", formulas[2]):
-        return formulas[1].strip()
+    if formulas and formulas[1].strip() and _STATES.search(formulas[0]) and not _UNSURE.search(formulas[0]):
+        return formulas[1].strip() if _PUNCTUATION.fullmatch(formulas[2]) else text
     return _said(text)
 
 
@@ -76,7 +96,7 @@ def last_box(text: str) -> str | None:
 def _stated(text: str) -> str | None:
     box = _boxed(text)
     if box is not None:
-        return box.strip() or None
+        return None if _HASHES in box else box.strip() or None  # another answer within it is no other's
     _, hashes, rest = text.rpartition(_HASHES)
     if hashes:
         return rest.partition("\n")[0].strip() or None
@@ -92,8 +112,10 @@ def _said(sentence: str) -> str:
     """What a sentence such as "The volume is 120" says at its end; anything else as it is."""
     if len(sentence) > MAX_SENTENCE or "\\text" in sentence:
         return sentence
-    before, found, after = _IS.split(sentence)[0], _IS.search(sentence), _IS.split(sentence)[-1]
-    return after.strip() if found and _PROSE.search(before) and re.search(r"[0-9\\]", after) else sentence
+    *before, after = _IS.split(sentence)
+    if not before or not _PROSE.search(before[0]) or not re.search(r"[0-9\\]", after):
+        return sentence
+    return sentence if any(_UNSURE.search(part) for part in before) else after.strip()
 
 
 def _boxed(text: str) -> str | None:
@@ -119,6 +141,9 @@ def _boxes(text: str) -> list[tuple[int, int, int]]:
     open_braces: list[tuple[int, int] | None] = []  # of a box its content's and command's start; None for other braces
     for match in _BRACES.finditer(text):
         found = match.group()
+        if match[1]:  # a box without braces
+            boxes.append((match.start(1), match.end(1), match.start()))
+            continue
         if found == "}":
             starts = open_braces.pop() if open_braces else None
             if starts is not None:
@@ -134,21 +159,40 @@ def _letter(text: str, stated: str | None, choices: Sequence[str]) -> str | None
     """The letter of the option that is stated, or chosen in the last line."""
     letters = [chr(ord("A") + i) for i in range(len(choices))]
     if stated is not None:
-        plain = [_plain(choice) for choice in choices]
-        if plain.count(_plain(stated)) == 1:
-            return letters[plain.index(_plain(stated))]
-        found = _LETTER.fullmatch(stated.strip(" \t$*"))
-        letter = found[1] if found else ""
-        # A lower-case letter that begins a sentence is a word: "the answer is a square".
-        if letter.upper() in letters and letter and (letter.isupper() or len(stated.strip(" ()$*.")) == 1):
-            others = re.findall(r"\(([A-Z])\)", stated)
-            return letter.upper() if len(set(others) | {letter.upper()}) == 1 else None
-        return None
-    if chosen := _CHOSEN.findall(text):
+        return _stated_letter(_FACES.sub("", stated).strip(" \t\n$*"), letters, choices)
+    correct = set(_CORRECT.findall(text))
+    if correct:
+        return next(iter(correct)) if len(correct) == 1 and correct <= set(letters) else None
+    if chosen := [match[1] for match in _CHOSEN.finditer(text)]:
         return chosen[-1] if chosen[-1] in letters else None
     last = text.rstrip()
     alone = _LINE_LETTER.fullmatch(last[last.rfind("\n") + 1 :].strip(" *$"))
     return alone[1] if alone and alone[1] in letters else None
+
+
+def _stated_letter(stated: str, letters: Sequence[str], choices: Sequence[str]) -> str | None:
+    said = _options(stated, choices)
+    if len(said) == 1:
+        return letters[said[0]]
+    found = _LETTER.fullmatch(stated)
+    if found is None or found[2].upper() not in letters:
+        return None
+    letter, rest = found[2].upper(), (found[4] or "").strip(" \t{}$*.:：")
+    # A lower-case letter that begins a sentence is a word: "the answer is a square".
+    if found[2].islower() and rest and not found[3].startswith((")", "}")):
+        return None
+    said = _options(rest, choices) if rest else []
+    if said:  # the option's text behind the letter
+        return letter if letters.index(letter) in said else None
+    return None if any(other in letters for other in _OTHER_LETTER.findall(rest)) else letter
+
+
+def _options(text: str, choices: Sequence[str]) -> list[int]:
+    """Which options have this text: as it is, else as an answer that is the same."""
+    plain = _plain(text)
+    if found := [i for i, choice in enumerate(choices) if _plain(choice) == plain]:
+        return found
+    return [i for i, choice in enumerate(choices) if same_answer(choice, text) or same_answer(text, choice)]
 
 
 def _plain(text: str) -> str:

@@ -95,6 +95,8 @@ class Grader:
             if unsure:
                 found.update(zip(unsure, self._by_mathematics(unsure), strict=True))
             for pair, verdict in found.items():
+                if verdict.decided_by in ("timeout", "crash"):
+                    continue  # a busy machine's doing, perhaps: the next time it may be decided
                 self._cache[pair] = verdict
                 self._cache.move_to_end(pair)
             while len(self._cache) > CACHED:

@@ -4,6 +4,7 @@ What is a number by its spelling becomes an exact fraction, so that `0.5`, `1/2`
 evaluated: no sympy, no eval, and long answers stay as they are, so that text written by a model can do no harm.
 """
 
+import itertools
 import re
 from fractions import Fraction
 from functools import lru_cache
@@ -44,28 +45,64 @@ _FOR_ALL = re.compile(
     r"(?:,|,?\s*\\text\s*\{\s*(?:for|where|with)\s*(?:all|any|some)?\s*\})\s*[a-z]\s*\\in\s*\\mathbb\s*\{?[ZN]\}?$"
 )
 _SIZES = re.compile(r"\\(?:left|right|big|Big|bigg|Bigg|displaystyle|textstyle)(?![A-Za-z])")
+_NAMED_SIGNS = {"varnothing": r"\emptyset ", "langle": "(", "rangle": ")"}
+_NAMED_SIGN = re.compile(rf"\\({'|'.join(_NAMED_SIGNS)})(?![A-Za-z])")
 _DEGREES = re.compile(r"\s*(?:\^\s*\{?\s*\\circ\s*\}?|\\degree(?![A-Za-z]))")
 _TEXT = re.compile(r"\\(?:textbf|textrm|textnormal|textit|mbox|hbox|mathrm|mathbf|mathit|operatorname)(?=\s*\{)")
-_WORDS = re.compile(r"\\text\s*\{([^{}]*)\}(?:\^\{?[0-9]\}?)?$")
+_WORDS = re.compile(r"\\text\s*\{([^{}]*)\}(?:\^\{?[23]\}?)?$")
+_TEXT_LETTER = re.compile(r"\\text\s*\{\s*([A-Za-z])\s*\}")
 _UNIT = re.compile(r"\s*[A-Za-z]+\.?(?:[\s-]+[A-Za-z]+\.?){0,3}\s*")  # a rate (km/h) says more than its number
-_NO_UNIT = re.compile(r"(?i)\b(?:or|and|not|no|is|if|to|maybe|perhaps|minus|plus|times|[ap]\.?\s*m)\b")
+_SCALES = {
+    "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+}  # fmt: skip
+_SCALED = re.compile(
+    rf"([+-]?(?:[0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?)\s*(\\text\s*\{{\s*)?({'|'.join(_SCALES)})s?(?![A-Za-z])",
+    re.IGNORECASE,
+)
+# Behind a number they make it another one, or say that it may be another one; none of them is a unit's.
+_CHANGING = re.compile(
+    r"(?<![a-z])(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[a-z]+teen|(?:twen|thir|for|fif|six"
+    r"|seven|eigh|nine)ty|(?:hundred|thousand|[mb]illion|trillion|dozen|score)s?|gross|half|halves|first|(?:quarter|third"
+    r"|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|[a-z]+(?:een|ie|red|and|ion)th)s?"
+    r"|plus|minus|times|over|by|divided|multiplied|factorial|power|powers|root|mod|modulo|choose|negative|opposite|inverse"
+    r"|reciprocal|raised|twice|thrice|doubled?|tripled?|quadrupled?|halved|increased|decreased|reduced|added|subtracted"
+    r"|remainder|exponent|log|ln|exp|sin|cos|tan|pi|tau|infinity|infinite|infinitely|imaginary|fold"
+    r"|or|and|nor|not|no|never|none|neither|either|is|isn|are|was|be|if|to|maybe|perhaps|probably|possibly|likely|unlikely"
+    r"|about|approximately|approx|around|roughly|nearly|almost|least|most|than|except|excluding|without|but|versus|vs"
+    r"|otherwise|unless|else|instead|rather|between|through|until|up|ish|above|below|beyond|under|guess|unsure|unknown"
+    r"|uncertain|assuming|depending|depends|could|might|may|can|would|should|wrong|incorrect|false|true|[ap]\.?\s*m)"
+    r"(?![a-z])"
+)
+_CHANGING_CHINESE = re.compile(
+    r"[零〇一二三四五六七八九十百万亿兆两半多余几约或和与及到至倍成折打负减加乘除以上下左右不非没无未错否次方根号点又点比]"
+    r"|千(?![米克瓦卡])|分之|(?:平|立)方(?!米|厘米|分米|毫米|千米|公里|英|尺|寸)"
+)
+_POWERS = ("squared", "cubed")  # of a unit; of the number where no unit stands between
+_LETTER_UNITS = set("msghLlJNWVACF")
+_FILLERS = {"a", "an", "of", "in", "on", "the", "per", "for", "at"}
+_WORD = re.compile(r"([A-Za-z]+)(?:/([A-Za-z]+))?(\^\{?[23]\}?)?")
+_COUNTED = re.compile(r"([+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]+)?)(.*)", re.DOTALL)
+_WIDE_THOUSANDS = re.compile(r"(?<=[0-9])，(?=[0-9]{3}(?![0-9]))")
+_EMPHASIS = re.compile(r"\*\*([^*]+)\*\*")
+MAX_WORDS = 5
 _QUANTITY = re.compile(r"(?:[0-9.})!]|\\pi)\s*$")
 _BRACED_UNIT = re.compile(r"(?<=[0-9])\s*\{([A-Za-z]+)\}$")
 # Only words that cannot be variables, and only behind a number.
 _UNITS = re.compile(
     r"(?<=[0-9}])\s*(?:mm|cm|km|kg|inch(?:es)?|feet|foot|yards?|met(?:er|re)s?|miles?|grams?|pounds?|seconds?|minutes?"
-    r"|hours?|days?|weeks?|months?|years?|dollars?|euros?|cents?|degrees?|percent|units?)(?:\^\{?[0-9]\}?)?$"
+    r"|hours?|days?|weeks?|months?|years?|dollars?|euros?|cents?|degrees?|percent|units?)(?:\^\{?[23]\}?)?$"
 )
-_MEASURE = re.compile(r"[0-9.})]\s*(?:\\text\s*)?\{?\s*([A-Za-z]+)\.?\s*\}?$")
+_MEASURE = re.compile(r"(?:[0-9.})!]|\\pi)\s*((?:\\text\s*)?\{)?\s*([A-Za-z][A-Za-z ./-]*)\}?(?:\^\{?([0-9])\}?)?$")
 _MEASURES = {
     spelled: name
     for name, spellings in {
         "mm": "mm millimeter millimetre", "cm": "cm centimeter centimetre", "m": "m meter metre",
         "km": "km kilometer kilometre",
         "inch": "in inch inches", "foot": "ft foot feet", "yard": "yd yard", "mile": "mi mile",
-        "g": "g gram", "kg": "kg kilogram", "pound": "lb pound", "second": "s sec second", "minute": "min minute",
-        "hour": "h hr hour", "day": "day", "week": "week", "month": "month", "year": "yr year",
-        "dollar": "dollar usd", "cent": "cent", "euro": "euro",
+        "g": "g gram", "kg": "kg kilogram", "pound": "lb pound", "ounce": "oz ounce", "second": "s sec second",
+        "minute": "min minute", "hour": "h hr hour", "day": "day", "week": "week", "month": "month", "year": "yr year",
+        "dollar": "dollar usd", "cent": "cent", "euro": "euro eur", "yuan": "yuan rmb cny", "liter": "l liter litre",
+        "ml": "ml milliliter millilitre", "mile/hour": "mph", "km/hour": "kph kmh", "unit": "unit", "degree": "degree",
     }.items()
     for spelled in spellings.split()
 }  # fmt: skip
@@ -84,6 +121,9 @@ _MIXED = re.compile(r"([+-]?)([0-9]+)(?:\\frac\{([0-9]+)\}\{([0-9]+)\}|\s+([0-9]
 _POWER = re.compile(r"([+-]?)(?:([0-9.]+)(?:\\times|\\cdot|\*))?10\^(?:\{([+-]?[0-9]{1,3})\}|([0-9]))")
 _E_NOTATION = re.compile(r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))[eE]([+-]?[0-9]{1,3})")
 _REPEATING = re.compile(r"([+-]?)([0-9]*)\.([0-9]*)\\overline\{?([0-9]+)\}?")
+
+
+_LENGTHS = {"mm", "cm", "m", "km", "inch", "foot", "yard", "mile", "unit"}
 
 
 def normal_form(answer: str) -> str:
@@ -118,11 +158,14 @@ def clean(text: str) -> str:
         elif "\\begin" not in text:
             text = _DOUBLED.sub(r"\\", text)
     text = text.replace("\\$", "").replace("$", "").strip().lstrip("€£¥").rstrip("€£¥")
+    if text.startswith("**"):
+        text = _EMPHASIS.sub(r"\1", text, count=1)
     text = _THOUSANDS_TEX.sub("", trim_full_stop(text))
     if "\\" in text:
         text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]")
         text = _SMALL_SPACE.sub(" ", _SIZES.sub("", text))
         text = _FRAC.sub(r"\\frac", _TEXT.sub(r"\\text", text))
+        text = _NAMED_SIGN.sub(lambda m: _NAMED_SIGNS[m[1]], text)
         text = _FOR_ALL.sub("", text)
     if _SIGN.search(text):
         for pattern, sign in _SIGN_NAMES:
@@ -133,19 +176,10 @@ def clean(text: str) -> str:
 def tidy(text: str) -> str:
     """The text without what says nothing about its value: marks, units, spaces, optional braces."""
     text = _DEGREES.sub("", clean(text)).replace("\\%", "").replace("%", "").strip()
-    text = _BRACED_UNIT.sub(r"\\text{\1}", text)
-    if "\\text" in text and (words := _WORDS.search(text)):  # alone they are the answer, behind a quantity its unit
-        before = text[: words.start()]
-        if not before.strip():
-            text = words[1].strip()
-        elif (
-            _QUANTITY.search(before)
-            and "\\text" not in before
-            and _UNIT.fullmatch(words[1])
-            and not _NO_UNIT.search(words[1])
-        ):
-            text = before.strip()
-    text = trim_full_stop(_UNITS.sub("", text))
+    alone = _WORDS.fullmatch(text)
+    text = without_unit(alone[1].strip() if alone else text)
+    if len(text) > 1:
+        text = text.removeprefix("+")
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "").replace(" ", "")
     if "\\" in text:
@@ -156,16 +190,117 @@ def tidy(text: str) -> str:
     return _SPACE.sub("", _SCRIPT.sub(r"\1\2", text))
 
 
+def without_unit(text: str) -> str:
+    """Clean text without the unit behind a quantity; `5 million` is multiplied out, and `\\mathrm{i}` is the letter."""
+    text = _scaled(_BRACED_UNIT.sub(r"\\text{\1}", text))
+    if "\\text" in text:
+        words = _WORDS.search(text)
+        if words and "\\text" not in (before := text[: words.start()]) and _QUANTITY.search(before):
+            text = before.strip() if _is_unit(words[1]) else text
+        text = _TEXT_LETTER.sub(r" \1", text).strip()
+    return trim_full_stop(_UNITS.sub("", text))
+
+
 def unit(text: str) -> str:
-    """The unit of measurement behind a quantity or the currency before it, by one name; "" where none is known."""
+    """The unit of measurement behind a quantity with its power, or the currency before; "" where none is known."""
     text = text.strip()
     if text.startswith(("\\$", "$\\$")):
         return "dollar"
     found = _MEASURE.search(clean(text))
     if found is None:
         return ""
-    word = found[1].lower().removesuffix(".")
+    named: list[str] = []
+    power = f"^{found[3]}" if found[3] else ""
+    for word in re.split(r"[\s.-]+", found[2].replace("/", " per ").strip(" .-").lower()):
+        if word in ("square", "sq", "cubic"):
+            power = "^3" if word == "cubic" else "^2"
+        elif word in _POWERS and named:
+            power = "^3" if word == "cubed" else "^2"
+        elif word == "per" and named:
+            named.append("/")
+        elif (name := _measure(word)) and (found[1] or len(word) > 1):  # `2m` may be a product
+            named.append(name)
+        else:
+            return ""
+    return "".join(named) + power
+
+
+def counted(text: str) -> Fraction | None:
+    """The number of a text that says one number and what it counts, and nothing else: `18 eggs`, `12元`; else None."""
+    formula = text.count("$") > 1 and text.rstrip(" .").endswith("$")  # its letters are variables
+    text = _scaled(clean(_WIDE_THOUSANDS.sub(",", text.strip().rstrip("。"))))
+    if alone := _WORDS.fullmatch(text):
+        text, formula = alone[1].strip(), False
+    if (found := _COUNTED.fullmatch(text)) is None or len(found[1]) > MAX_NUMBER_LENGTH:
+        return None
+    rest = found[2]
+    if "\\text" in rest:
+        rest, formula = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1", rest), False
+    said = re.fullmatch(r"\s*[\u4e00-\u9fff]{1,8}", rest)
+    if not rest or (not _CHANGING_CHINESE.search(rest) if said else _is_counted(rest, formula=formula)):
+        return Fraction(found[1].replace(",", ""))
+    return None
+
+
+def _is_unit(words: str) -> bool:
+    """Whether words in `\\text{}` behind a quantity say nothing about its value."""
+    if not _UNIT.fullmatch(words) or _CHANGING.search(words.lower()):
+        return False
+    listed = re.split(r"[\s.-]+", words.strip(" .-"))
+    if listed[0].lower() in _POWERS:
+        return False
+    if len(listed) == 1 and len(listed[0]) == 1:
+        return listed[0] in _LETTER_UNITS
+    return all(len(word) > 2 or word in _LETTER_UNITS | _FILLERS or _measure(word) for word in listed)
+
+
+def _is_counted(words: str, *, formula: bool) -> bool:
+    """Whether bare words behind a number are what it counts: no variables, and nothing that changes the number."""
+    listed = re.split(r"[\s-]+", words.strip().rstrip(".!,").strip())
+    if len(listed) > MAX_WORDS or listed[0].lower() in _POWERS or listed[-1].lower() in _FILLERS:
+        return False
+    if _CHANGING.search(words.lower()):
+        return False
+    spaced = words[:1].isspace() and not formula
+    for i, word in enumerate(listed):
+        match = _WORD.fullmatch(word)
+        if match is None:
+            return False
+        name, below, power = match.groups()
+        known = len(name) > 1 and _measure(name)
+        if below or power:
+            if not known or (below and not _measure(below)) or (power and (_measure(below or name) not in _LENGTHS)):
+                return False
+        elif not known and not (spaced and (is_word(name) or (i > 0 and name.lower() in _FILLERS))):
+            return False
+    return True
+
+
+def is_word(text: str) -> bool:
+    """Whether letters are a word rather than variables in a row, which mostly stand in the order of the alphabet."""
+    in_order = all(a < b for a, b in itertools.pairwise(text.lower()))
+    return len(text) > 2 and not in_order and bool(re.search(r"[aeiou]", text.lower()))
+
+
+def _measure(word: str) -> str:
+    word = word.lower()
     return _MEASURES.get(word) or _MEASURES.get(word.removesuffix("s")) or ""
+
+
+def _scaled(text: str) -> str:
+    """`1.5 million cars` as `1500000 cars`; what does not come out as an integer stays."""
+    match = _SCALED.match(text)
+    if match is None:
+        return text
+    value = (
+        Fraction(match[1].replace(",", "")) * _SCALES[match[3].lower()] if len(match[1]) <= MAX_NUMBER_LENGTH else None
+    )
+    if value is None or value.denominator != 1:
+        return text
+    rest = text[match.end() :]
+    if match[2]:  # the words that are left stay in their braces
+        rest = rest.lstrip().removeprefix("}") if rest.lstrip().startswith("}") else f"\\text{{{rest}"
+    return f"{value}{rest}"
 
 
 def trim_full_stop(text: str) -> str:

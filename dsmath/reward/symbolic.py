@@ -12,6 +12,7 @@ math-verify's `verify`.
 
 import logging
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -22,8 +23,8 @@ from math_verify import LatexExtractionConfig, parse, verify
 from sympy.parsing import sympy_parser
 
 from dsmath.reward.equal import same_by_spelling
-from dsmath.reward.estimate import Field, value_at
-from dsmath.reward.spelling import clean, decimals, digits, number, tidy
+from dsmath.reward.estimate import ALL_NEGATIVE, POINTS, Field, value_at
+from dsmath.reward.spelling import clean, decimals, digits, number, tidy, without_unit
 
 MAX_DIGITS = 25  # in a row
 MAX_EXPONENT_DIGITS = 4
@@ -31,13 +32,14 @@ MAX_FORMULA = 300  # characters
 MAX_SYMBOLS = 12
 PRECISION = 320  # digits
 AGREE = mpmath.mpf(10) ** -300
-LARGEST = mpmath.mpf(10) ** 280  # beyond, a 1 that is added could be lost
+LARGEST = mpmath.mpf(10) ** 280  # beyond, a 1 that is added could be lost; and below its inverse, what is added to 1
 
 mpmath.mp.dps = PRECISION
 _FIELD = Field(
     number=lambda text: mpmath.mpc(mpmath.mpf(text)),
     pi=mpmath.mpc(mpmath.pi),
     e=mpmath.mpc(mpmath.e),
+    smallest=mpmath.mpf(10) ** -280,
     functions={
         name: getattr(mpmath, name.removeprefix("\\"))
         for name in (
@@ -56,10 +58,18 @@ _FIELD = Field(
     },
 )
 
-# Positive and negative, none near another's multiple; as rationals, so that nothing is rounded before it is needed.
+# Positive, negative, and with signs after the binary digits of a symbol's number, so that of any two one alone is
+# negative somewhere. None is near another's multiple; as rationals, so that nothing is rounded before it is needed.
+_NEGATIVE: list[Callable[[int], bool]] = [
+    lambda k: False,
+    lambda k: False,
+    lambda k: True,
+    *(lambda k, digit=digit: bool(k >> digit & 1) for digit in range(4)),  # type: ignore[misc]
+]
+_SIZES = [(331, 197), (89, 211), (683, 241), (157, 193), (443, 227), (271, 223), (521, 251)]
 _POINTS = [
-    [sympy.Rational(numerator + 37 * k, denominator + 11 * k) * sign for k in range(MAX_SYMBOLS)]
-    for numerator, denominator, sign in [(331, 197, 1), (89, 211, 1), (683, 241, 1), (157, 193, -1), (443, 227, -1)]
+    [sympy.Rational(top + 37 * k, bottom + 11 * k) * (-1 if negative(k) else 1) for k in range(MAX_SYMBOLS)]
+    for negative, (top, bottom) in zip(_NEGATIVE, _SIZES, strict=True)
 ]
 _READER = LatexExtractionConfig(
     boxed_match_priority=-1,
@@ -71,7 +81,7 @@ _READER = LatexExtractionConfig(
 # What may take forever to evaluate, is prose, or is no mathematics of an answer.
 _REFUSED = re.compile(
     r"\\(?:int|iint|oint|sum|prod|lim|limsup|liminf|binom|text|begin\{(?:cases|align|tabular)|ldots|cdots|dots|forall"
-    r"|exists|mathbb|operatorname|gcd|lcm|hat|bar|ddot|dot|frac\s*\{d|boxed)(?![A-Za-z])|!|__|[#@`\"?]|\.\."
+    r"|exists|mathbb|prime|operatorname|gcd|lcm|hat|bar|ddot|dot|frac\s*\{d|boxed)(?![A-Za-z])|!|__|[#@`\"?']|\.\."
 )
 _LONG_NUMBER = re.compile(rf"[0-9]{{{MAX_DIGITS + 1},}}")
 _EXPONENT = re.compile(r"(?:\^|\*\*)\s*\{?\s*[+-]?\s*([0-9]+)")
@@ -87,7 +97,6 @@ _FUNCTION_DEGREES = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")
 _DEGREES = re.compile(r"\s*\^\s*\{?\s*\\circ\s*\}?")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _COMMANDS = re.compile(r"\\[A-Za-z]+")
-_UNIT_TEXT = re.compile(r"(?<=[0-9}) ])\s*\\text\s*\{\s*[A-Za-z. ]+\s*\}(?:\^\{?[0-9]\}?)?$")
 
 
 class UnreadableError(Exception):
@@ -144,14 +153,21 @@ def same_by_mathematics(gold: str, answer: str) -> bool:  # noqa: PLR0911
 def _same_by_reading(gold: str, answer: str) -> bool | None:
     """Whether both have the same values for dsmath's own reader, which is much faster; None where it reads not both."""
     compared = 0
-    for point in range(len(_POINTS)):
+    for point in range(POINTS):
         x, y = (value_at(text, point, _FIELD) for text in (gold, answer))
-        if x is None or y is None:
+        if x is None or y is None or _outside(x, y, point):
             continue
         if not _close(x, y):
-            return None if "." in gold or "." in answer else False  # a decimal may stand for another number
+            if max(abs(x), abs(y)) < 1 / LARGEST or "." in gold or "." in answer:
+                return None  # 0 with what was lost on the way, or a decimal that may stand for another number
+            return False
         compared += 1
     return True if compared >= 2 else None
+
+
+def _outside(x: Any, y: Any, point: int) -> bool:
+    """Whether negative variables leave neither formula a real number, as in the root of x^3; one alone differs."""
+    return point >= ALL_NEGATIVE and all(abs(value.imag) > AGREE * abs(value) for value in (x, y))
 
 
 @lru_cache(maxsize=4096)
@@ -168,9 +184,7 @@ def formula(text: str) -> Any:
 
 def prepared(text: str) -> str:
     """The text as the reader gets it; UnreadableError for what it must not get."""
-    tex = clean(text)
-    tex = _UNIT_TEXT.sub("", tex).replace("\\%", "").replace("%", "")
-    tex = re.sub(r"\\text\s*\{\s*([A-Za-z])\s*\}", r"\1", tex)
+    tex = without_unit(clean(text)).replace("\\%", "").replace("%", "")
     if len(tex) > MAX_FORMULA or _REFUSED.search(tex) or _LONG_NUMBER.search(tex) or _TOWER.search(tex):
         raise UnreadableError(text)
     if any(len(match[1]) > MAX_EXPONENT_DIGITS for match in _EXPONENT.finditer(tex)):
@@ -199,25 +213,40 @@ def _same_number(gold: str, a: sympy.Expr, answer: str, b: sympy.Expr) -> bool:
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
     if len(symbols) > MAX_SYMBOLS:
         return False
+    if a.is_Rational and b.is_Rational and a == b:
+        return True
+    if _extreme(a) or _extreme(b):
+        return False
     if not symbols:
         x, y = _value(a, {}), _value(b, {})
         return x is not None and y is not None and (_close(x, y) or _rounded(gold, x, answer, y))
     compared = 0
-    for point in _POINTS:
+    for i, point in enumerate(_POINTS):
         x, y = (_value(e, dict(zip(symbols, point, strict=False))) for e in (a, b))
         if (x is None) != (y is None):
             return False
-        if x is not None and y is not None:
+        if x is not None and y is not None and not _outside(x, y, i):
             if not _close(x, y):
                 return False
             compared += 1
     return compared >= 2
 
 
+def _extreme(expression: sympy.Expr) -> bool:
+    """Whether a number within is so large or small that beside another of the two one is lost."""
+    for part in expression.atoms(sympy.Rational, sympy.Pow, sympy.exp):
+        if part.free_symbols or part == 0:
+            continue
+        value = _value(part, {})
+        if value is None or not 1 / LARGEST < abs(value) < LARGEST:
+            return True
+    return False
+
+
 def _proportional(a: sympy.Expr, b: sympy.Expr) -> bool:
     """Whether one is a multiple of the other, so that they are 0 at the same places."""
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
-    if not symbols or len(symbols) > MAX_SYMBOLS:
+    if not symbols or len(symbols) > MAX_SYMBOLS or _extreme(a) or _extreme(b):
         return False
     ratios = []
     for point in _POINTS:
@@ -255,7 +284,7 @@ def _to_mpmath(value: Any) -> Any:
 
 def _close(x: Any, y: Any) -> bool:
     size = max(abs(x), abs(y))
-    return bool(size < LARGEST and (abs(x - y) <= AGREE * size or size < AGREE))
+    return bool(size < LARGEST and abs(x - y) <= AGREE * size)
 
 
 def _rounded(gold: str, x: Any, answer: str, y: Any) -> bool:

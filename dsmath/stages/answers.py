@@ -11,13 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from dsmath.config.schema import Benchmark, Evaluation
 from dsmath.data.answers import ANSWERS, GREEDY, Answer, read_answers, write_answers
-from dsmath.data.modules import require_room
-from dsmath.errors import UserError
-from dsmath.evaluation.answering import Answerer, Question
-from dsmath.evaluation.prompts import PromptStyle, prompt_style
-from dsmath.models.load import Policy
+from dsmath.evaluation.answering import Answerer, Question, ask
+from dsmath.evaluation.prompts import prompt_style
 from dsmath.progress import Progress
 from dsmath.reward.equal import same_answer
 from dsmath.reward.extract import extract_answer
@@ -40,7 +36,7 @@ def run(work: Work) -> Mapping[str, Any]:
     style = prompt_style(
         e.eval.prompt, model_prompt=e.model.prompt, benchmark=benchmark, prompts_file=e.eval.prompts_file, where=name
     )
-    questions = _questions(policy, benchmark, style, e.eval)
+    questions = ask(policy.tokenizer, policy.context_length, benchmark, style, e.eval)
     logger = work.tracker.stage(work.label.replace("@", "/"), work.folder)
     logger.forget_after(-1)
     kept = _Kept(work.scratch)
@@ -53,33 +49,16 @@ def run(work: Work) -> Mapping[str, Any]:
     place = {question.problem.id: question.number for question in questions}
     answers = sorted(kept.answers, key=lambda answer: (place[answer.id], answer.sample))
     write_answers(answers, work.folder / ANSWERS)
-    summary = {
+    numbers = {
         "problems": len(questions),
         "samples": e.eval.samples,
         "tokens_mean": fmean(answer.tokens for answer in answers),
         "truncated": fmean(answer.truncated for answer in answers),
         "tool_runs_mean": fmean(answer.tool_runs for answer in answers),
     }
-    logger.log_metrics(summary, 0)
-    return summary
-
-
-def _questions(policy: Policy, benchmark: Benchmark, style: PromptStyle, settings: Evaluation) -> list[Question]:
-    problems = benchmark.problems.build().split(benchmark.split)
-    found = []
-    for number in range(min(settings.size or len(problems), len(problems))):
-        prompt = style.render(policy.tokenizer, problems[number])
-        require_room(policy, problems[number], prompt, settings.max_new_tokens)
-        found.append(Question(number, problems[number], prompt))
-    first: dict[str, int] = {}
-    for question in found:
-        other = first.setdefault(question.problem.id, question.number)
-        if other != question.number:
-            raise UserError(
-                f"problem {question.problem.id}: two of the benchmark's problems have this id, number {other + 1} and "
-                f"number {question.number + 1}; results are kept by id, so expected different ones"
-            )
-    return found
+    logger.log_metrics(numbers, 0)
+    asked = {"model": e.model.name, "seed": e.seed, "prompt": e.eval.prompt, "temperature": e.eval.temperature}
+    return numbers | asked | {"max_new_tokens": e.eval.max_new_tokens, "tools": e.tools.name}
 
 
 def _batches(questions: Sequence[Question], size: int) -> Iterator[list[Question]]:

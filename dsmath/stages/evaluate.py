@@ -15,6 +15,7 @@ from dsmath.progress import Progress
 from dsmath.reward.grader import Grader
 from dsmath.work import Work
 
+ASKED = ("model", "seed", "prompt", "temperature", "max_new_tokens", "tools")  # of the answers, for the report
 LOGGED = 200  # greedy answers in the W&B table, evenly spread over the questions; samples.parquet has them all
 
 
@@ -22,7 +23,8 @@ def run(work: Work) -> Mapping[str, Any]:
     """Grade the upstream answers, keep them with their verdicts, and leave the report."""
     e = work.experiment
     model, _, benchmark = work.variant.partition("/")
-    answers = pq.read_table(work.upstreams["answers"].path / ANSWERS)
+    upstream = work.upstreams["answers"]
+    answers = pq.read_table(upstream.path / ANSWERS)
     progress = Progress(work.label, len(answers), enabled=e.trainer.progress)
 
     def tell(done: int) -> None:
@@ -38,7 +40,10 @@ def run(work: Work) -> Mapping[str, Any]:
     write_table(graded, work.folder / SAMPLES)
     found = questions(graded)
     numbers = summarise(found, k=[k for k in e.eval.k if k], confidence=e.eval.confidence, resamples=e.eval.resamples)
-    write_report(work.folder, found, graded, numbers, model=model, benchmark=benchmark)
+    asked = {name: upstream.summary[name] for name in ASKED if name in upstream.summary} | {
+        "answers": upstream.path.name
+    }
+    write_report(work.folder, found, graded, numbers, model=model, benchmark=benchmark, asked=asked)
 
     logger = work.tracker.stage(work.label.replace("@", "/"), work.folder)
     logger.forget_after(-1)  # of a run that was killed in its last moment

@@ -51,8 +51,8 @@ def grade(file: str, out: str | None = None) -> None:
         UserError: for a file that cannot be read as that; nothing is written then.
     """
     source = Path(file)
-    target = Path(out) if out is not None else source.with_suffix(".graded.jsonl")
     lines = read_lines(source)
+    target = Path(out) if out is not None else source.with_suffix(".graded.jsonl")
     if target.resolve() == source.resolve():
         raise UserError(f"{target}: would overwrite the answers; give another file to write to")
     if target.is_dir() or not target.parent.is_dir():

@@ -7,6 +7,7 @@ from dsmath.config.compose import composer
 from dsmath.graph.chain import nodes
 from dsmath.graph.graph import Node
 from dsmath.graph.store import Store
+from dsmath.verbs.run import require_prompts
 from dsmath.work import SCRATCH
 
 
@@ -20,6 +21,8 @@ def plan(overrides: Sequence[str]) -> None:
         e = compose.one(overrides).experiment
     store = Store(Path(e.paths.store))
     every = nodes(e)
+    if any(node.stage.name == "answers" for node in every):
+        require_prompts(e)
     widths = [max(len(n.label) for n in every), 16]
     to_build = 0
     print(f"{e.name}: {e.stage.name} and what it needs, in the store {e.paths.store}/\n")

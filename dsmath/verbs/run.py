@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -20,6 +21,10 @@ from dsmath.config.types import Component
 from dsmath.errors import UserError
 from dsmath.graph.chain import nodes, require_available
 from dsmath.graph.store import Store
+from dsmath.tracking.labels import HELD_OUT
+
+if TYPE_CHECKING:
+    from dsmath.evaluation.prompts import PromptStyle
 
 
 def run(overrides: Sequence[str], *, sweep: bool) -> int:
@@ -76,9 +81,9 @@ def preflight(points: Sequence[Composed], *, sweep: bool) -> None:
             raise UserError(f"{where}{error}") from None
 
 
-def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, Callable[[], None]]:
+def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, Callable[[], object]]:
     """What the experiment's stages need besides the config, each by a text that tells it apart."""
-    found: dict[str, Callable[[], None]] = {}
+    found: dict[str, Callable[[], object]] = {}
     for stage, source, splits in (
         ("sft", e.sft.problems, ("train", "validation")),
         ("samples", e.samples.problems, ("train",)),
@@ -88,7 +93,10 @@ def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, 
         if stage in stages and source.target.startswith("dsmath.data."):
             found[f"{source} {splits}"] = partial(_require_problems, source, splits)
     if "answers" in stages:
-        found[f"prompts {e.eval.prompt} {e.eval.prompts_file}"] = partial(_require_prompts, e)
+        found[f"prompts {e.eval.prompt} {e.eval.prompts_file}"] = partial(require_prompts, e)
+        if set(e.eval.benchmarks) != {HELD_OUT} and len(stages) > 2:  # else asking is the first that is done
+            asked = f"{e.model} {e.eval.benchmarks} {e.eval.prompt} {e.eval.size} {e.eval.max_new_tokens}"
+            found[f"questions {asked}"] = partial(_require_questions, e)
     if e.tools.name == "python" and stages & {"rl", "answers"}:
         found["sandbox"] = _require_sandbox
     policy = e.model.policy
@@ -108,18 +116,31 @@ def _require_problems(source: Component, splits: Sequence[str]) -> None:
             problems.split(split)
 
 
-def _require_prompts(e: Experiment) -> None:
-    """The prompts of every benchmark are in the file, where a file has them."""
+def require_prompts(e: Experiment) -> "dict[str, PromptStyle]":
+    """The prompt style of every benchmark. Raises UserError when its file has no such prompt."""
     from dsmath.evaluation.prompts import prompt_style
 
-    for name, benchmark in e.eval.benchmarks.items():
-        prompt_style(
+    return {
+        name: prompt_style(
             e.eval.prompt,
             model_prompt=e.model.prompt,
             benchmark=benchmark,
             prompts_file=e.eval.prompts_file,
             where=f"benchmark={name}",
         )
+        for name, benchmark in e.eval.benchmarks.items()
+    }
+
+
+def _require_questions(e: Experiment) -> None:
+    """Every question fits the model's context: it would be a pity to learn that behind hours of training."""
+    from dsmath.evaluation.answering import ask
+    from dsmath.models.load import tokenizer_of
+
+    tokenizer = tokenizer_of(e.model.policy)
+    for name, style in require_prompts(e).items():
+        if tokenizer is not None:
+            ask(tokenizer, e.model.context_length, e.eval.benchmarks[name], style, e.eval)
 
 
 def _require_sandbox() -> None:
