@@ -68,9 +68,10 @@ def compare(gold: str, answer: str, same: Same = same_by_spelling) -> bool | Non
     if form == normal_form(gold):
         return form != "" and not _other_unit(gold, answer)
     if not _NO_PLAIN_NUMBER.search(gold) and (value := number(normal_form(gold))) is not None:
-        said = counted(answer)
-        if said == value and not _other_unit(gold, answer):
+        if counted(answer) == value and unit(gold) in ("", unit(answer)):
             return True
+        if _DECIMAL_COMMA.fullmatch(answer.strip(" $")) and number(answer.strip(" $").replace(",", ".")) == value:
+            return value.denominator > 1  # and no list of two numbers
     a, b = _read(gold), _read(answer)
     return _match(a, b, same)
 
@@ -102,6 +103,7 @@ class _Shape:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\ufffd]")
 _PERCENT = "%"
+_DECIMAL_COMMA = re.compile(r"-?(?:0|[1-9][0-9]*),(?:[0-9]{1,2}|[0-9]{4,})|-?(?:0|[1-9][0-9]{3,}),[0-9]{3}")
 _NO_PLAIN_NUMBER = re.compile(r"[A-Za-z%]")
 _REALS = re.compile(r"\\mathbb\s*\{?\s*R\s*\}?")
 _AND = re.compile(
@@ -211,7 +213,7 @@ def _read_one(whole: str) -> _Shape:  # noqa: PLR0911
 
 def _named(whole: str) -> tuple[str, str]:
     """`x = 5` as ("x", "5"); nothing is a name that could be part of an equation, such as `2x` or `x + y`."""
-    for separator in (r"\in ", r"\in(", r"\in[", r"\in\{"):
+    for separator in (r"\in ", r"\in(", r"\in[", r"\in\{", r"\in\mathbb"):
         before, found, _ = whole.partition(separator)
         if found and _NAME.fullmatch(before.replace(" ", "")):
             return before.replace(" ", ""), whole[len(before) + 3 :].strip()

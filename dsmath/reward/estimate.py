@@ -19,6 +19,7 @@ MAX_EXPONENT_DIGITS = 4
 MAX_POWER = 10_000
 ALL_NEGATIVE = 2  # the point; those before are positive
 POINTS = 10
+TINY = 1e-12  # may be what is left of 0
 DIFFERENT = 2e-5  # relative; above a decimal's last digit that may still be rounded
 
 _TOKEN = re.compile(r"\s*(\\[A-Za-z]+|[0-9]+(?:\.[0-9]*)?|\.[0-9]+|[A-Za-z]|[-+*/^_(){}\[\]])\s*")
@@ -60,7 +61,7 @@ def surely_different(first: str, second: str) -> bool:
         a, b = estimate(first, point), estimate(second, point)
         if a is None or b is None:
             return False
-        if abs(a - b) > DIFFERENT * max(abs(a), abs(b)) and abs(a - b) > 1e-300:
+        if abs(a - b) > max(DIFFERENT * max(abs(a), abs(b)), TINY):
             return True
     return False
 

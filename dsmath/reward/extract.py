@@ -26,7 +26,11 @@ _PROSE = re.compile(r"[A-Za-z]{3,}\s")
 _IS = re.compile(r"(?<=\s)(?:is|are|equals)\s|\bit's\s")
 _HASHES = "####"
 _MARKED_LINE = re.compile(r"^\s*####", re.MULTILINE)
-_STATES = re.compile(r"(?:\b(?:is|are|equals?|that|answer)|[=:])\s*$")
+_STATES = re.compile(r"(?i)(?:\b(?:is|are|equals?|that|answer)|[=:])\s*$")
+_SO = re.compile(r"(?i)\s*(?:so|therefore|thus|hence|then|finally)?,?\s*")
+_IS_IT = re.compile(r"(?i)\s*(?:is|are) (?:the|our) (?:final |correct )?(?:answer|solution|result)s?[\s.!]*")
+_SAID_AGAIN = re.compile(r"\bnot [0-9][0-9.,]*|[0-9][0-9.,]*(?=,? which\s*$)")  # or denied
+_FINAL = re.compile(r"(?i)\bfinal answer(?: is:?|:)")
 _PUNCTUATION = re.compile(r"[\s.,;:!?。*]*")
 # A sentence with a number before its end, or with one of these words, may say anything of the number at its end.
 _UNSURE = re.compile(r"(?i)[0-9]|\b(?:not|never|no|nor|neither|except|unless|if|or|but|wrong|incorrect|false)\b|n't\b")
@@ -38,6 +42,7 @@ _FACES = re.compile(
 _LETTER = re.compile(r"(\(?)\s*([A-Za-z])\s*([.:,)：．、]*)((?:(?<=[.:,)：．、])|(?<=\s)|(?=\s)).*)?", re.DOTALL)
 # Another option's letter; not the article in "a pear" when a sentence begins with it.
 _OTHER_LETTER = re.compile(r"(?<![A-Za-z\\])([A-Z])(?![A-Za-z])(?!(?<=A)\s+(?!or\b|and\b)[a-z]{2})")
+_OR_LETTER = re.compile(r"(?:or|and|[,、/&])?\s*\(?[A-Za-z]\)?$")
 _CORRECT = re.compile(r"\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+\(?([A-Z])\)?\s+is\s+(?:the\s+)?(?:correct|right)\b")
 _LINE_LETTER = re.compile(r"\(?([A-Z])\)?[.:)]?")
 _CHOSEN = re.compile(
@@ -69,7 +74,7 @@ def extract_answer(text: str, choices: Sequence[str] = ()) -> str | None:
 def bare_answer(text: str) -> str:
     """The answer in a text that is either one or states one: in a box, or as the only formula of a sentence."""
     if _BOX_MARK.search(text):
-        return _boxed(text) or text
+        return _stated(text) or text
     phrase = _PHRASE.search(text)
     begins = phrase is not None and not _MIDDLE.search(text[: phrase.start()])
     if len(text) > MAX_SENTENCE or _MARKED_LINE.search(text) or begins or _LAST_LINE.fullmatch(text.strip()):
@@ -81,6 +86,8 @@ def bare_answer(text: str) -> str:
     formulas = plain.split("$") if plain.count("$") == 2 else []
     if formulas and formulas[1].strip() and _STATES.search(formulas[0]) and not _UNSURE.search(formulas[0]):
         return formulas[1].strip() if _PUNCTUATION.fullmatch(formulas[2]) else text
+    if formulas and formulas[0].strip() and _SO.fullmatch(formulas[0]) and _IS_IT.fullmatch(formulas[2]):
+        return formulas[1].strip()
     return _said(text)
 
 
@@ -94,6 +101,11 @@ def last_box(text: str) -> str | None:
 
 
 def _stated(text: str) -> str | None:
+    finals = [match.end() for match in _FINAL.finditer(text)]
+    if finals and not _BOX_MARK.search(text, finals[-1]):  # behind all boxes
+        said = _said(_sentence(text[finals[-1] :]))
+        if re.search("[0-9]", said):
+            return said
     box = _boxed(text)
     if box is not None:
         return None if _HASHES in box else box.strip() or None  # another answer within it is no other's
@@ -102,10 +114,14 @@ def _stated(text: str) -> str | None:
         return rest.partition("\n")[0].strip() or None
     *_, last_end = [-1, *(match.end() for match in _PHRASE.finditer(text))]
     if last_end >= 0:
-        return _said(_SENTENCE_END.split(text[last_end:].lstrip(_TRIM + "\n"), maxsplit=1)[0].strip(_TRIM)) or None
+        return _said(_sentence(text[last_end:])) or None
     last = text.rstrip()
     line = _LAST_LINE.fullmatch(last[last.rfind("\n") + 1 :].strip(" *"))
     return line[1].strip(_TRIM) or None if line else None
+
+
+def _sentence(text: str) -> str:
+    return _SENTENCE_END.split(text.lstrip(_TRIM + "\n"), maxsplit=1)[0].strip(_TRIM)
 
 
 def _said(sentence: str) -> str:
@@ -115,7 +131,7 @@ def _said(sentence: str) -> str:
     *before, after = _IS.split(sentence)
     if not before or not _PROSE.search(before[0]) or not re.search(r"[0-9\\]", after):
         return sentence
-    return sentence if any(_UNSURE.search(part) for part in before) else after.strip()
+    return sentence if any(_UNSURE.search(_SAID_AGAIN.sub("", part)) for part in before) else after.strip()
 
 
 def _boxed(text: str) -> str | None:
@@ -184,6 +200,8 @@ def _stated_letter(stated: str, letters: Sequence[str], choices: Sequence[str]) 
     said = _options(rest, choices) if rest else []
     if said:  # the option's text behind the letter
         return letter if letters.index(letter) in said else None
+    if _OR_LETTER.match(rest):
+        return None
     return None if any(other in letters for other in _OTHER_LETTER.findall(rest)) else letter
 
 

@@ -74,8 +74,8 @@ _CHANGING = re.compile(
     r"(?![a-z])"
 )
 _CHANGING_CHINESE = re.compile(
-    r"[零〇一二三四五六七八九十百万亿兆两半多余几约或和与及到至倍成折打负减加乘除以上下左右不非没无未错否次方根号点又点比]"
-    r"|千(?![米克瓦卡])|分之|(?:平|立)方(?!米|厘米|分米|毫米|千米|公里|英|尺|寸)"
+    r"[零〇一二三四五六七八九十百万亿兆两半多余几约或和与及到至倍成折打负减加乘除以上下左右不非没无未错否点又比]"
+    r"|千(?![米克瓦卡])|分之|次方|根号|(?:平|立)方(?!米|厘米|分米|毫米|千米|公里|英|尺|寸)"
 )
 _POWERS = ("squared", "cubed")  # of a unit; of the number where no unit stands between
 _LETTER_UNITS = set("msghLlJNWVACF")

@@ -64,7 +64,7 @@ _NEGATIVE: list[Callable[[int], bool]] = [
     lambda k: False,
     lambda k: False,
     lambda k: True,
-    *(lambda k, digit=digit: bool(k >> digit & 1) for digit in range(4)),  # type: ignore[misc]
+    *(lambda k, digit=digit: bool(k >> digit & 1) for digit in range(4)),
 ]
 _SIZES = [(331, 197), (89, 211), (683, 241), (157, 193), (443, 227), (271, 223), (521, 251)]
 _POINTS = [
@@ -139,10 +139,11 @@ def same_by_mathematics(gold: str, answer: str) -> bool:  # noqa: PLR0911
         return False
     if _cases_clash(gold, answer):
         return False
+    matrices = [isinstance(found, sympy.MatrixBase | sympy.MatrixExpr) for found in (a, b)]  # may be an Expr, too
+    if any(matrices):
+        return all(matrices) and _same_matrix(a, b)
     if isinstance(a, sympy.Expr) and isinstance(b, sympy.Expr):
         return _same_number(gold, a, answer, b)
-    if isinstance(a, sympy.MatrixBase | sympy.MatrixExpr) and isinstance(b, sympy.MatrixBase | sympy.MatrixExpr):
-        return _same_matrix(a, b)
     if isinstance(a, sympy.Expr) or isinstance(b, sympy.Expr):
         return False  # an equation or a set is no number
     if isinstance(a, sympy.Eq) and isinstance(b, sympy.Eq) and _proportional(a.lhs - a.rhs, b.lhs - b.rhs):
@@ -209,7 +210,7 @@ def _cases_clash(gold: str, answer: str) -> bool:
     return any(char.isalpha() and char.islower() and char.upper() in letters for char in letters)
 
 
-def _same_number(gold: str, a: sympy.Expr, answer: str, b: sympy.Expr) -> bool:
+def _same_number(gold: str, a: sympy.Expr, answer: str, b: sympy.Expr) -> bool:  # noqa: PLR0911
     symbols = sorted(a.free_symbols | b.free_symbols, key=str)
     if len(symbols) > MAX_SYMBOLS:
         return False
@@ -219,7 +220,11 @@ def _same_number(gold: str, a: sympy.Expr, answer: str, b: sympy.Expr) -> bool:
         return False
     if not symbols:
         x, y = _value(a, {}), _value(b, {})
-        return x is not None and y is not None and (_close(x, y) or _rounded(gold, x, answer, y))
+        if x is None or y is None:
+            return False
+        if max(abs(x), abs(y)) < 1 / LARGEST:  # what is left of 0
+            return bool((a - b).doit() == 0)
+        return _close(x, y) or _rounded(gold, x, answer, y)
     compared = 0
     for i, point in enumerate(_POINTS):
         x, y = (_value(e, dict(zip(symbols, point, strict=False))) for e in (a, b))

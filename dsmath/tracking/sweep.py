@@ -57,11 +57,20 @@ def _is_shared(column: str, rows: list[dict[str, str]]) -> bool:
     return " " not in column and column not in ("point", "state") and len({row.get(column) for row in rows}) == 1
 
 
+def _is_detail(column: str, columns: list[str]) -> bool:
+    """What `results.csv` alone has: of what was sampled, all but each model's majority of most samples."""
+    whose, _, number = column.rpartition(" ")
+    if number.startswith(("mean@", "pass@")):
+        return True
+    votes = [c for c in columns if c.startswith(f"{whose} maj@")]
+    return column in votes and column != max(votes, key=lambda c: int(c.partition("@")[2]))
+
+
 def _print(rows: list[dict[str, str]], columns: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = [c for c in columns if not c.split(" ")[-1].startswith(("mean@", "pass@")) and not _is_shared(c, rows)]
+    shown = [c for c in columns if not _is_detail(c, columns) and not _is_shared(c, rows)]
     table = Table()
     for name in shown:
         table.add_column(name, justify="left" if name in ("point", "state") else "right")

@@ -179,3 +179,35 @@ def test_a_sweep_whose_point_fails_says_so_and_does_not_exit_with_zero() -> None
     done = run("experiment=smoke", "logger=none", "stage=sft", "model.policy.heads=4,7")
     assert done.returncode != 0
     assert "heads=7" in done.stdout + done.stderr
+
+
+def test_a_question_that_leaves_no_room_for_an_answer_is_told_before_anything_is_trained(dsmath: Dsmath) -> None:
+    Path("svamp").mkdir()
+    row = {"question": "How many apples are there? " * 30, "answer": "3", "id": "long"}
+    Path("svamp/test.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    code, _, err = dsmath("experiment=smoke", "benchmark=svamp", "paths.benchmarks=.", "logger=none")
+    assert code == 2
+    assert err.startswith("dsmath: problem long: its prompt has ")
+    assert "together more than model.context_length = 192; raise that, or lower max_new_tokens" in err
+    assert [path.name for path in Path.cwd().iterdir()] == ["svamp"]
+
+
+def test_a_prompts_file_is_read_by_plan(dsmath: Dsmath) -> None:
+    Path("gsm8k").mkdir()
+    Path("gsm8k/test.jsonl").write_text('{"question": "1 + 1?", "answer": "#### 2"}\n', encoding="utf-8")
+    Path("prompts.json").write_text('{"CoTGSMPromt": {"template": "{task_input}", "stop_words": []}}', encoding="utf-8")
+    overrides = ("benchmark=gsm8k", "paths.benchmarks=.", "eval.prompt=few_shot", "eval.prompts_file=prompts.json")
+    code, _, err = dsmath("plan", "experiment=smoke", *overrides)
+    assert (code, err) == (
+        2,
+        "dsmath: prompts.json: no prompt CoTGSMPrompt, did you mean CoTGSMPromt? (it has CoTGSMPromt); benchmark=gsm8k "
+        "names it\n",
+    )
+
+
+@pytest.mark.parametrize(("verb", "word"), [("grade", "`label`"), ("mcnemar", "McNemar's exact p-value")])
+def test_a_verb_that_takes_files_explains_itself(dsmath: Dsmath, verb: str, word: str) -> None:
+    code, out, _ = dsmath(verb, "--help")
+    assert code == 0
+    assert out.startswith(f"`dsmath {verb} ")
+    assert word in out

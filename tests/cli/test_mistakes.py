@@ -48,6 +48,17 @@ TEXTS = {
     "schedule@sft.schedule=constnat": ONE
     + "schedule@sft.schedule = constnat: no such option, did you mean constant?; there are constant, cosine, multi_step"
     "   [command line]",
+    "eval.benchmarks=[gsm8k]": ONE
+    + "eval.benchmarks: benchmarks are chosen by their group; expected benchmark=gsm8k, or "
+    "benchmark=[gsm8k,math]   [command line]",
+    "eval.prompt=boxd": ONE
+    + "eval.prompt = 'boxd': expected one of model, boxed, tool, few_shot, program, did you mean "
+    "boxed?   [command line]",
+    "benchmark=gsm8k": "dsmath: paths.benchmarks is not set: the folder that holds gsm8k/test.jsonl; "
+    "paths.benchmarks=FOLDER, or paths.benchmarks=hub for openai/gsm8k on the Hugging Face hub (docs/benchmarks.md says "
+    "where each file comes from)",
+    "plan benchmark=[gsm8k,sat] paths.benchmarks=nowhere": "dsmath: paths.benchmarks = nowhere: no such folder",
+    "grade .": "dsmath: .: a folder",
     "data=gsm8k data.path=nowhere": "dsmath: nowhere: no such folder",
     "stage=corpus": "dsmath: this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
     "stages that run today: sft, samples, reward_data, reward_model, rl, answers, eval",

@@ -33,3 +33,19 @@ def test_a_sweeps_table_shows_what_varied_and_names_what_failed(
     assert [(r["kl.coef"], r["logger"], r["rl mean@8"], r["state"]) for r in rows] == [
         ("0.0", "csv", "0.5000", "done"), ("0.04", "csv", "", "failed"),
     ]  # fmt: skip
+
+
+def test_of_many_votes_the_largest_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "run.json").write_text(json.dumps({"overrides": ["seed=1"]}))
+    numbers = {f"{kind}@{k}": 0.5 for kind in ("maj", "pass") for k in (2, 8, 64)} | {"greedy": 0.5}
+    results = {"eval@sft/held_out": numbers, "eval@rl/gsm8k": numbers}
+    (tmp_path / "0" / "results.json").write_text(json.dumps(results))
+    SweepResults().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    head = capsys.readouterr().out.split("0.5000")[0]
+    assert head.count("greedy") == head.count("maj@64") == 2
+    assert "maj@2" not in head
+    assert "maj@8" not in head
+    with (tmp_path / "results.csv").open(newline="") as file:
+        columns = csv.DictReader(file).fieldnames or []
+    assert {"sft maj@2", "sft pass@64", "rl/gsm8k maj@8", "rl/gsm8k greedy"} <= set(columns)
