@@ -25,9 +25,9 @@ _SENTENCE_END = re.compile(r"\.(?=\s|$)|[。\n]")
 _PROSE = re.compile(r"[A-Za-z]{3,}\s")
 _IS = re.compile(r"(?<=\s)(?:is|are|equals)\s|\bit's\s")
 _HASHES = "####"
-_MARKED_LINE = re.compile(r"^\s*####", re.MULTILINE)
+_MARKED_LINE = re.compile(r"^[ \t]*####", re.MULTILINE)
 _STATES = re.compile(r"(?i)(?:\b(?:is|are|equals?|that|answer)|[=:])\s*$")
-_SO = re.compile(r"(?i)\s*(?:so|therefore|thus|hence|then|finally)?,?\s*")
+_SO = re.compile(r"(?i)\s*+(?:so|therefore|thus|hence|then|finally)?+,?+\s*+")
 _IS_IT = re.compile(r"(?i)\s*(?:is|are) (?:the|our) (?:final |correct )?(?:answer|solution|result)s?[\s.!]*")
 _SAID_AGAIN = re.compile(r"\bnot [0-9][0-9.,]*|[0-9][0-9.,]*(?=,? which\s*$)")  # or denied
 _FINAL = re.compile(r"(?i)\bfinal answer(?: is:?|:)")
@@ -35,6 +35,7 @@ _PUNCTUATION = re.compile(r"[\s.,;:!?。*]*")
 # A sentence with a number before its end, or with one of these words, may say anything of the number at its end.
 _UNSURE = re.compile(r"(?i)[0-9]|\b(?:not|never|no|nor|neither|except|unless|if|or|but|wrong|incorrect|false)\b|n't\b")
 _LAST_LINE = re.compile(r"(?:A|Answer|答案)\s?[:：]\s*(\S[^\n]*)")
+_QUOTE = re.compile(r"\\?[\"“”]")
 _TRIM = " \t*:：，,"
 _FACES = re.compile(
     r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|mathsf|mbox|bf|rm)(?![A-Za-z])\s*|\\[ ,;:!]|\\q?quad|[{}]"
@@ -46,7 +47,7 @@ _OR_LETTER = re.compile(r"(?:or|and|[,、/&])?\s*\(?[A-Za-z]\)?$")
 _CORRECT = re.compile(r"\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)\s+\(?([A-Z])\)?\s+is\s+(?:the\s+)?(?:correct|right)\b")
 _LINE_LETTER = re.compile(r"\(?([A-Z])\)?[.:)]?")
 _CHOSEN = re.compile(
-    r"(?<![不别勿])(?<![不别勿][能应该可])(?<!不[应可]该)选\s*(?:项|择)?\s*([A-Z])(?![A-Za-z]|\s*(?:[、,，和或与]|and|or)\s*[A-Z])"
+    r"(?<![不别勿])(?<![不别勿][能应该可])(?<!不[应可]该)选\s*+(?:[项择]\s*+)?([A-Z])(?![A-Za-z]|\s*(?:[、,，和或与]|and|or)\s*[A-Z])"
 )
 _MARKS = re.compile(r"\\text\s*\{([^{}]*)\}|[$\s]+")
 
@@ -75,9 +76,7 @@ def bare_answer(text: str) -> str:
     """The answer in a text that is either one or states one: in a box, or as the only formula of a sentence."""
     if _BOX_MARK.search(text):
         return _stated(text) or text
-    phrase = _PHRASE.search(text)
-    begins = phrase is not None and not _MIDDLE.search(text[: phrase.start()])
-    if len(text) > MAX_SENTENCE or _MARKED_LINE.search(text) or begins or _LAST_LINE.fullmatch(text.strip()):
+    if len(text) > MAX_SENTENCE or _states(text):
         stated = _stated(text)
         if stated is None:
             return text
@@ -92,6 +91,14 @@ def bare_answer(text: str) -> str:
 
 
 MAX_SENTENCE = 200
+
+
+def _states(text: str) -> bool:
+    """Whether a short text says where its answer is, and has said no number before in the same sentence."""
+    if _MARKED_LINE.search(text) or _LAST_LINE.fullmatch(text.strip()):
+        return True
+    phrase = _PHRASE.search(text)
+    return phrase is not None and not _MIDDLE.search(text[: phrase.start()])
 
 
 def last_box(text: str) -> str | None:
@@ -121,7 +128,7 @@ def _stated(text: str) -> str | None:
 
 
 def _sentence(text: str) -> str:
-    return _SENTENCE_END.split(text.lstrip(_TRIM + "\n"), maxsplit=1)[0].strip(_TRIM)
+    return _QUOTE.sub("", _SENTENCE_END.split(text.lstrip(_TRIM + "\n"), maxsplit=1)[0]).strip(_TRIM)
 
 
 def _said(sentence: str) -> str:

@@ -55,8 +55,8 @@ TEXTS = {
     + "eval.prompt = 'boxd': expected one of model, boxed, tool, few_shot, program, did you mean "
     "boxed?   [command line]",
     "benchmark=gsm8k": "dsmath: paths.benchmarks is not set: the folder that holds gsm8k/test.jsonl; "
-    "paths.benchmarks=FOLDER, or paths.benchmarks=hub for openai/gsm8k on the Hugging Face hub (docs/benchmarks.md says "
-    "where each file comes from)",
+    "paths.benchmarks=FOLDER, or paths.benchmarks=hub for openai/gsm8k on the Hugging Face hub (docs/benchmarks.md "
+    "says where each file comes from)",
     "plan benchmark=[gsm8k,sat] paths.benchmarks=nowhere": "dsmath: paths.benchmarks = nowhere: no such folder",
     "grade .": "dsmath: .: a folder",
     "data=gsm8k data.path=nowhere": "dsmath: nowhere: no such folder",

@@ -159,7 +159,13 @@ def test_ocw_answers_in_a_computers_notation_are_written_as_mathematics(answer: 
 
 @pytest.mark.parametrize(
     ("answer", "gold"),
-    [("2", "2"), ("$5$; $10$", "5, 10"), ("1; $\\frac{8}{9}$", "1, \\frac{8}{9}"), ("$y=2 x$.", "y=2 x"), ("6 .", "6")],
+    [
+        ("2", "2"),
+        ("$5$; $10$", "(5, 10)"),
+        ("1; $\\frac{8}{9}$", "(1, \\frac{8}{9})"),
+        ("$y=2 x$.", "y=2 x"),
+        ("6 .", "6"),
+    ],
 )
 def test_blanks_of_the_gaokao_are_joined_and_lose_dollars_and_full_stops(answer: str, gold: str) -> None:
     row = {"passage": None, "options": None, "label": None, "other": {"source": "2021"}}

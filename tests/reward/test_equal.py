@@ -86,6 +86,70 @@ SAME = [
     ("Monday", r"\text{monday}"),
     (r"\text{(C)}", r"\text{C}"),
     ("No solution", r"\text{no solution.}"),
+    ("Red", "red"),
+    ("Yes", "yes"),
+    ("No", "no"),
+    ("2:30 PM", r"2:30 \text{ p.m.}"),
+    # scale words, letters set upright, units with powers
+    ("5000000", r"5\text{ million}"),
+    ("1500000", "1.5 million dollars"),
+    ("12", r"1\text{ dozen}"),
+    ("3+4i", r"3+4\mathrm{i}"),
+    (r"1-\frac{1}{e}", r"1 - \frac{1}{\mathrm{e}}"),
+    (r"5\text{ cm}^2", r"5\text{ square centimeters}"),
+    ("5", r"5\text{ feet squared}"),
+    ("5", "**5**"),
+    ("5", "5,"),
+    # names of sets and brackets
+    (r"+\infty", r"\infty"),
+    (r"(0,\infty)", r"(0,+\infty)"),
+    (r"\varnothing", r"\emptyset"),
+    (r"\mathbb R", r"(-\infty,\infty)"),
+    (r"x\in\mathbb{R}", r"(-\infty,\infty)"),
+    (r"\langle2,-1,3\rangle", "(2,-1,3)"),
+]
+# Only in this direction: the gold answer is a plain number.
+COUNTED = [
+    ("12", "12元。"),
+    ("12", r"12\text{元}"),
+    ("12", "12平方厘米"),
+    ("12", "12千克"),
+    ("18", "18 eggs"),
+    ("18", "$18 per day"),
+    ("70000", "$70,000 profit"),
+    ("5", r"\text{5 apples}"),
+    ("5", "$5$ apples"),
+    ("5", "5 square units"),
+    ("5", "5 km/h"),
+    ("5", r"5\text{ km/h}"),
+    ("5", "5USD"),
+    ("5", "5 cups of tea"),
+    ("1200", "1，200"),
+    ("1000.99", "1000,99"),
+]
+CHANGED = [
+    "million",
+    "thousand",
+    "dozen",
+    "squared",
+    "cubed",
+    "factorial",
+    "pi",
+    "halves",
+    "plus one",
+    "times two",
+    "x",
+]
+CHANGED += [
+    "k",
+    "over two",
+    "to the fifth",
+    "otherwise six",
+    "versus six",
+    "or six",
+    "and a half",
+    "at most",
+    "less than",
 ]
 DIFFERENT = [
     ("1 1/2", "11/2"),
@@ -139,7 +203,33 @@ DIFFERENT = [
     (r"x \ge 5", "x > 5"),
     (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1&2\end{pmatrix}"),
     ("[7]", "7"),
+    # units, letters, what a number counts
+    (r"3+4\mathrm{i}", "3+4"),
+    ("7", r"7\mathrm{e}"),
+    (r"5\text{ cm}^2", r"5\text{ m}^2"),
+    (r"5\text{ m}^3", r"5\text{ cm}^3"),
+    (r"5\text{ cm}", r"5\text{ cm}^2"),
+    (r"5\text{ miles per hour}", r"5\text{ feet per second}"),
+    (r"\sqrt{2}\text{ cm}", r"\sqrt{2}\text{ m}"),
+    ("5", "5cm^6"),
+    ("5", "5 abc"),
+    ("5", "5ab"),
+    ("5", "$5 abz$"),
+    ("5", "5m/s"),
+    ("5", "5 feet 3 inches"),
+    ("5", "5 a"),
+    ("5", "about 5"),
+    ("5", "5万"),
+    ("5", "5元6角"),
+    ("5", "5平方"),
+    ("5", "5左右"),
+    ("5", "minus $5$"),
+    (r"5 \text{ cm}", "5 apples"),
+    (r"\$5", "5 cents long"),
+    ("1.234", "1,234"),
+    ("2:30 PM", "2:30 AM"),
     # words
+    ("AB", "ab"),
     ("east", "west"),
     ("Monday", "5"),
 ]
@@ -149,6 +239,18 @@ DIFFERENT = [
 def test_same(gold, answer):
     assert same_answer(gold, answer)
     assert same_answer(answer, gold)
+
+
+@pytest.mark.parametrize(("gold", "answer"), COUNTED)
+def test_a_plain_number_may_be_said_with_what_it_counts(gold, answer):
+    assert same_answer(gold, answer)
+
+
+@pytest.mark.parametrize("words", CHANGED)
+def test_words_that_change_a_number_are_no_unit(words):
+    for answer in (rf"5\text{{ {words}}}", rf"5\mathrm{{{words}}}", f"5 {words}", rf"\text{{5 {words}}}"):
+        assert not same_answer("5", answer)
+        assert not same_answer(answer, "5")
 
 
 @pytest.mark.parametrize(("gold", "answer"), DIFFERENT)

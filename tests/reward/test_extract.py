@@ -26,6 +26,11 @@ from dsmath.reward.extract import bare_answer, extract_answer
         (r"\boxed{4} wait, \boxed{5", "4"),
         (r"{ { \boxed{6}", "6"),
         (r"\boxed{}", None),
+        (r"\boxed 5", "5"),
+        (r"so $\boxed 42$.", "42"),
+        (r"\boxed{6 #### 5}", None),
+        (r"\boxed{200}. Final Answer: The final answer is $10,455$. I hope it is correct.", "$10,455$"),
+        (r"\boxed{5}. The final answer is correct.", "5"),
         ("Work.\n#### 1,234\n", "1,234"),
         ("#### 1\n#### 2", "2"),
         (r"#### 9 but \boxed{8}", "8"),
@@ -55,6 +60,31 @@ def test_the_stated_answer_is_found(text, expected):
 @pytest.mark.parametrize(
     ("text", "letter"),
     [
+        (r"\boxed{\textbf{(B)}\ 12}", "B"),
+        (r"\boxed{\textbf{B}}", "B"),
+        (r"\boxed{\mathrm{B}}", "B"),
+        ("The answer is (b) 12.", "B"),
+        ("the answer is b) 12", "B"),
+        (r"\boxed{12.0}", "B"),
+        (r"\boxed{x=12}", "B"),
+        (r"\boxed{\$12}", "B"),
+        ("Option B is correct.", "B"),
+        ("The answer is B because it is larger", "B"),
+        (r"\boxed{A or B}", None),
+        (r"\boxed{A or b}", None),
+        (r"\boxed{A, B}", None),
+        (r"\boxed{A}, \boxed{B}", None),
+        (r"\boxed{A B C}", None),
+        (r"\boxed{A/B}", None),
+        ("The answer is A or B.", None),
+        ("答案：A、B", None),
+        ("选A或B", None),
+        ("不能选A", None),
+        ("不应选A", None),
+        ("Option A is correct. Option B is correct.", None),
+        ("Option B is not correct.", None),
+        (r"\boxed{C: 12}", None),
+        (r"\boxed{99}", None),
         ("The answer is (B).", "B"),
         ("The final answer is B.", "B"),
         ("The answer is B) 12 apples", "B"),
@@ -84,6 +114,15 @@ def test_the_letter_of_an_option_is_found(text, letter):
         ("We find that $x > 3$.", "$x > 3$".strip("$")),
         ("$5$ or $6$", "$5$ or $6$"),
         ("2$, $3", "2$, $3"),
+        ("minus $5$", "minus $5$"),
+        ("It is not $5$", "It is not $5$"),
+        ("the area is 6, it is $5$", "the area is 6, it is $5$"),
+        ("The area is $5$.", "5"),
+        ("The area is $5$ or more", "The area is $5$ or more"),
+        ("2 + 2 = 4. The answer is 4.", "4"),
+        ("6, so the answer is 5", "6, so the answer is 5"),
+        ("2 + 2\n#### 4", "4"),
+        ("6 #### 4", "6 #### 4"),
     ],
 )
 def test_a_bare_answer_is_left_alone_unless_it_states_one(text, answer):
@@ -118,7 +157,10 @@ def test_it_never_raises(text):
 @pytest.mark.parametrize("piece", [*PIECES, r"\boxed", r"\boxed{}", "{}", "the answer is: ", "the "])
 def test_a_megabyte_of_the_same_is_no_problem(piece):
     for tail in ("", r"\boxed", "####", "the answer is"):
-        extract_answer(piece * (1_000_000 // len(piece)) + tail)
+        text = piece * (1_000_000 // len(piece)) + tail
+        extract_answer(text)
+        extract_answer(text, ["1", "2"])
+        bare_answer(text)
 
 
 DATA = Path(__file__).parents[3] / "shared/data/math"

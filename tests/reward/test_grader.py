@@ -40,6 +40,15 @@ SAME = [
     (r"\begin{pmatrix} \frac{1}{\sqrt2} & 0 \end{pmatrix}", r"\begin{bmatrix} \frac{\sqrt2}{2} & 0 \end{bmatrix}"),
     ("f(x)=x+22", "x + 22"),
     (r"3^{100}", r"3 \cdot 3^{99}"),
+    (r"\sqrt{x^3}", r"x\sqrt{x}"),
+    (r"x^{1/3}", r"\sqrt[3]{x}"),
+    (r"\sqrt{8}\text{ cm}", r"2\sqrt2"),
+    ("0", r"\sqrt2\sqrt2-2"),
+    ("0", r"\sin \pi"),
+    (r"10^{400}", r"10\cdot 10^{399}"),
+    (r"\frac12\begin{pmatrix}1\\2\end{pmatrix}", r"\frac12 \left[\begin{array}{c}1\\2\end{array}\right]"),
+    ("10", r"Answer \((9+1)\)"),
+    ("x > 5", r"Therefore $x \gt 5$ is the solution."),
 ]
 DIFFERENT = [
     ("x^2+2x+1", "(x+1)^3"),
@@ -58,6 +67,34 @@ DIFFERENT = [
     ("[1,2)", "[x,y)"),
     ("5", r"\frac{0}{0}"),
     ("1", "c^2"),
+    (r"\sqrt{8}\text{ cm}", r"2\sqrt2 \text{ m}"),
+    ("y'", "y"),
+    ("7", "7'"),
+    ("5", "5+10^{-400}"),
+    ("x", "x+10^{-400}"),
+    (r"\pi", r"\pi+10^{-400}"),
+    ("0", "2^{-9999}"),
+    ("0", "e^{-9000}"),
+    ("5", r"\boxed{minus $5$}"),
+    ("5", r"negative $5$"),
+    ("5", r"twice $5$"),
+    ("5", r"anything except $5$"),
+    ("5", r"\boxed{6 #### 5}"),
+    ("5", "the volume is 6 and the area is 5"),
+    ("5", "it can be 6, but it is 5"),
+    ("5", "6, no, the answer is 5"),
+    ("x", "the square root of $x$"),
+    ("(5, 10)", "10, 5"),
+    *(
+        pair
+        for v, w in ["ab", "mn", "xy", "vw", "ky"]
+        for pair in [
+            (rf"\sqrt{{{v}^2}}", v),
+            (rf"\ln({v}^2)", rf"2\ln {v}"),
+            (rf"\sqrt{{{v}^2{w}^2}}", f"{v}{w}"),
+            (rf"|{v}{w}|", f"{v}{w}"),
+        ]
+    ),
 ]
 
 
@@ -132,6 +169,18 @@ def test_a_pair_that_breaks_its_worker_is_marked_and_the_others_are_graded(monke
         pairs = [("|x+1|", "|1+x|"), ("|x|", "|y|"), ("|x+2|", "|2+x|")]
         assert hurt.grade(pairs) == [RIGHT, Verdict(False, becomes), RIGHT]
         assert hurt.grade([("|x+3|", "|3+x|")]) == [RIGHT]
+
+
+def test_a_verdict_for_want_of_time_is_not_kept(monkeypatch):
+    verdicts = iter([Verdict(False, "timeout"), Verdict(False, "crash"), RIGHT])
+    with Grader(symbolic=True) as busy:
+        monkeypatch.setattr(busy, "_by_mathematics", lambda pairs: [next(verdicts)])
+        assert [busy.grade([("|x|", "|-x|")])[0].decided_by for _ in range(4)] == [
+            "timeout",
+            "crash",
+            "symbolic",
+            "symbolic",
+        ]
 
 
 def test_a_worker_that_cannot_start_is_no_wrong_answer(monkeypatch):
