@@ -139,7 +139,7 @@ _PLAIN_WORDS = re.compile(r"[A-Za-z][A-Za-z\s'.-]*")
 
 @lru_cache(maxsize=16_384)
 def _read(text: str) -> _Shape:
-    text = clean(text).replace("\n", " ").strip()
+    text = clean(text).replace("\n", " ").strip().rstrip(",")
     if not (_ALONE.fullmatch(text) or _PLAIN_WORDS.fullmatch(text) or "\\begin" in text):
         text = _AND.sub(", ", text)
     return _read_list(text)
@@ -155,8 +155,6 @@ def _read_list(text: str) -> _Shape:
     if _THOUSANDS_INSIDE.search(text) and _read_number_words(text):
         return _read_one(text)
     read = [shape for part in parts if part for shape in _spread(part)]
-    if len(read) == 1:  # a comma at the end
-        return read[0]
     return _Shape("list", text, tuple(read), whole=text) if read else _Shape("one", text, whole=text)
 
 

