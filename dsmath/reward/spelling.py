@@ -20,8 +20,9 @@ _VULGAR = {
 }
 _SIGNS = {
     "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "⁄": "/", "±": r"\pm ", "∓": r"\mp ",
-    "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∞": r"\infty ",
-    "π": r"\pi ", "θ": r"\theta ", "∪": r"\cup ", "∈": r"\in ", "∅": r"\emptyset ", "°": r"^\circ ", "，": ", ", "；": "; ", "\u00a0": " ", "\u2009": " ",
+    "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∞": r"\infty ", "π": r"\pi ",
+    "θ": r"\theta ", "∪": r"\cup ", "∈": r"\in ", "∅": r"\emptyset ", "°": r"^\circ ", "，": ", ", "；": "; ",
+    "\u00a0": " ", "\u2009": " ",
     "\u202f": " ", "’": "'",
 }  # fmt: skip
 _UNICODE = _FULL_WIDTH | _MATH_DIGITS | _SUPERSCRIPTS | _VULGAR | {ord(c): text for c, text in _SIGNS.items()}

@@ -33,7 +33,7 @@ def keys(node: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     if isinstance(node, dict):
         for name, value in node.items():
             if name not in ("_target_", "_partial_"):
-                if at not in (("pretrain", "mixture"), ("trainer", "callbacks")):
+                if at not in (("pretrain", "mixture"), ("trainer", "callbacks"), ("eval", "benchmarks")):
                     yield (*at, name)
                 yield from keys(value, (*at, name))
 
@@ -124,8 +124,6 @@ def test_all_of_several_mistakes_are_reported(values: dict[str, Any], data: st.D
 def test_a_missing_key_is_reported_at_every_key(values: dict[str, Any]) -> None:
     for path in keys(values):
         *parents, name = path
-        if parents == ["eval", "benchmarks"]:
-            continue  # which ones there are is a choice
         new = deepcopy(values)
         node = new
         for parent in parents:

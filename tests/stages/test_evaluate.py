@@ -83,7 +83,7 @@ def test_everything_is_graded_counted_logged_and_reported(tmp_path: Path) -> Non
     table = pq.read_table(tmp_path / "eval" / "samples.parquet")
     assert table.select(SCHEMA.names) == pq.read_table(upstream / ANSWERS)
     assert read_answers(tmp_path / "eval" / "samples.parquet") == read_answers(upstream / ANSWERS)
-    assert "# rl on sums" in (tmp_path / "eval" / "report.md").read_text(encoding="utf-8")
+    assert "# `rl` on `sums`" in (tmp_path / "eval" / "report.md").read_text(encoding="utf-8")
     assert recorded.metrics["eval/rl/sums/completions/sampled/no_answer"] == 0.25
     assert recorded.images == {"eval/rl/sums/report": tmp_path / "eval" / "report.png"}
     columns, rows = recorded.tables["eval/rl/sums/answers"]
