@@ -1,7 +1,8 @@
 """The stage `answers`: what a model answers to a benchmark, greedily and sampled, before anything is graded.
 
 Every finished batch is kept while the stage runs: killed and started again, it goes on behind the last one. What is
-sampled for a question depends on the question alone, so the result is the same.
+sampled for a question depends on the question alone, so the result is the same (in bf16 up to roundings, if the
+batches have another size from then on).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
