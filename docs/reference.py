@@ -86,7 +86,7 @@ def _row(key: str, kind: Any, value: Any, *, comments: dict[str, str]) -> str:
     return f"| `{key}` | {_kind(kind)} | `{text}` | {comment} |".replace("||", "| |")
 
 
-def _kind(kind: Any) -> str:
+def _kind(kind: Any) -> str:  # noqa: PLR0911 - a line a kind
     if get_origin(kind) is Annotated:
         base, bounds = get_args(kind)
         return f"{_kind(base)} {bounds}"
@@ -99,6 +99,8 @@ def _kind(kind: Any) -> str:
         return f"list of: {_kind(get_args(kind)[0])}"
     if origin is dict:
         return "names with values"
+    if is_dataclass(kind):
+        return "a section"
     names = {
         int: "whole number",
         float: "number",

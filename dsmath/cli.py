@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsmath.errors import UserError, did_you_mean
 
-VERBS = ("run", "plan", "rerun", "diff", "mcnemar", "grade", "schema")
+VERBS = ("run", "plan", "annotate", "rerun", "diff", "mcnemar", "grade", "schema")
 MISTAKE = 2
 
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(0)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str]) -> int:  # noqa: PLR0912 - a branch a verb
     options = _parse(argv)
     if options.config_dir:
         from dsmath.config import places
@@ -56,6 +56,10 @@ def _run(argv: list[str]) -> int:
         from dsmath.verbs.plan import plan
 
         plan(options.overrides)
+    elif options.verb == "annotate":
+        from dsmath.verbs.annotate import annotate_round
+
+        return annotate_round(options.overrides)
     elif options.verb == "schema":
         from dsmath.config.jsonschema import write
 
@@ -113,7 +117,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         if word.startswith("-"):
             raise UserError(f"{word}: no such option{did_you_mean(word, known)}; there are {', '.join(known)}")
     options.verb = rest.pop(0) if rest and rest[0] in VERBS else "run"
-    if rest and "=" not in rest[0] and rest[0][:1] not in "~+" and options.verb in ("run", "plan"):
+    if rest and "=" not in rest[0] and rest[0][:1] not in "~+" and options.verb in ("run", "plan", "annotate"):
         if rest[0] in VERBS:
             raise UserError(f"{options.verb} {rest[0]}: expected one verb")
         raise UserError(

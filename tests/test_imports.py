@@ -14,6 +14,7 @@ FLOORS = (
     ("__main__",),
     ("cli",),
     ("verbs",),
+    ("annotate",),
     ("job",),
     ("launch",),
     ("tracking.report", "tracking.provenance"),
@@ -21,7 +22,7 @@ FLOORS = (
     ("stages",),
     ("training",),
     ("work", "tracking"),
-    ("rl", "reward", "data", "models", "evaluation"),
+    ("rl", "reward", "data", "models", "evaluation", "corpus"),
     ("sandbox", "config"),  # the sandbox's processes import nothing but it
     ("errors", "interrupt", "progress", "randomness", ""),
 )

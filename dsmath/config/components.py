@@ -93,6 +93,37 @@ class BenchmarkFile:
 
 
 @dataclass(frozen=True)
+class TextFiles:
+    path: str | None
+    column: str
+
+
+@dataclass(frozen=True)
+class EmbeddedHeldOut:
+    seed: Seed
+    count: PositiveInt
+
+
+@dataclass(frozen=True)
+class EmbeddedWeb:
+    seed: Seed
+    pages: Annotated[int, Bounds(ge=500)]
+    shards: PositiveInt
+
+
+@dataclass(frozen=True)
+class WarcFiles:
+    path: str
+
+
+@dataclass(frozen=True)
+class CommonCrawl:
+    path: str
+    base: str
+    limit: PositiveInt | None
+
+
+@dataclass(frozen=True)
 class Tiny:
     hidden_size: PositiveInt
     intermediate_size: PositiveInt
@@ -142,6 +173,12 @@ SHIPPED: dict[str, Any] = {
     "dsmath.data.readers.JsonLines": JsonLines,
     "dsmath.data.readers.HuggingFaceDataset": HuggingFaceDataset,
     "dsmath.data.benchmarks.BenchmarkFile": BenchmarkFile,
+    "dsmath.data.text_sources.CollectedPages": NoArguments,
+    "dsmath.data.text_sources.SeedPages": NoArguments,
+    "dsmath.data.text_sources.OtherPages": NoArguments,
+    "dsmath.data.text_sources.EmbeddedHeldOut": EmbeddedHeldOut,
+    "dsmath.data.text_sources.TextFiles": TextFiles,
+    "dsmath.data.pretraining.TokenMixture": NoArguments,
     "dsmath.data.modules.PackedSolutions": NoArguments,
     "dsmath.data.modules.Prompts": NoArguments,
     "dsmath.data.offline.Solutions": NoArguments,
@@ -149,11 +186,15 @@ SHIPPED: dict[str, Any] = {
     "dsmath.data.offline.Pairs": NoArguments,
     "dsmath.data.reward_data.ScoredSolutions": NoArguments,
     "dsmath.data.process_bench.ProcessBench": ProcessBench,
+    "dsmath.corpus.embedded.EmbeddedWeb": EmbeddedWeb,
+    "dsmath.corpus.crawls.WarcFiles": WarcFiles,
+    "dsmath.corpus.crawls.CommonCrawl": CommonCrawl,
     "dsmath.models.load.tiny": Tiny,
     "dsmath.models.load.pretrained": Pretrained,
     "dsmath.models.load.smollm2_135m": SmolLM2,
     "dsmath.reward.rule.RuleReward": RuleReward,
     "dsmath.training.language_modelling.LanguageModelling": NoArguments,
+    "dsmath.training.pretraining.Pretraining": NoArguments,
     "dsmath.training.policy_optimisation.PolicyOptimisation": NoArguments,
     "dsmath.training.reward_modelling.RewardModelling": NoArguments,
     "dsmath.training.callbacks.SampleTable": SampleTable,

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
@@ -28,7 +29,8 @@ from dsmath.config.schema import Experiment
 from dsmath.errors import did_you_mean
 
 CONFIG_NAME = "config"
-_IN_DEFAULTS = {"experiment", "ablation", "local", "benchmark", *(field.name for field in fields(Experiment))}
+_WITHOUT_SECTION = {"experiment", "ablation", "local", "benchmark", "mixture"}
+_IN_DEFAULTS = {*_WITHOUT_SECTION, *(field.name for field in fields(Experiment))}
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,18 @@ def _adds(base: DictConfig, override: Override) -> bool:
         return False
     parent, _, name = override.key_or_group.rpartition(".")
     node = OmegaConf.select(base, parent) if parent else base
-    return not isinstance(node, DictConfig | ListConfig) or (isinstance(node, DictConfig) and name not in node)
+    if not isinstance(node, DictConfig | ListConfig) or (isinstance(node, DictConfig) and name not in node):
+        return True
+    value: Any = override.value()
+    choices = value.list if isinstance(value, ChoiceSweep) else [value]
+    return isinstance(node, DictConfig) and any(_has_more(choice, node.get(name)) for choice in choices)
+
+
+def _has_more(value: object, node: object) -> bool:
+    """Whether names with values have a name that the config lacks, at any depth."""
+    if not isinstance(value, dict) or not isinstance(node, DictConfig):
+        return False
+    return any(name not in node or _has_more(inner, node.get(name)) for name, inner in value.items())
 
 
 def _place(error: YAMLError) -> str:

@@ -10,6 +10,7 @@ dsmath: mine a math corpus, pre-train, fine-tune, and compare PPO, GRPO and ever
   dsmath                                  the whole chain on embedded problems: SFT, GRPO, evaluation
   dsmath plan experiment=grpo_7b          what an experiment consists of: found, or to be built
   dsmath kl.coef=0.01 sampling.group_size=16    change anything; what is not touched is found again
+  dsmath stage=corpus round=2             a round of the corpus; `dsmath annotate` decides on its domains
   dsmath ablation=group_size              a sweep; so is kl.coef=0,0.04
   dsmath --cfg job experiment=grpo_7b     the composed config
 

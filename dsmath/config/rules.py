@@ -1,6 +1,8 @@
 """What no single value shows: combinations that cannot work, each with what to change."""
 
+from dsmath.config.collecting import corpus_rules, pages_rules
 from dsmath.config.paradigm import Broken, pieces
+from dsmath.config.pretraining import mixture_rules, pretrain_sizes, token_upstreams
 from dsmath.config.schema import Experiment
 from dsmath.config.sizes import reward_data_sizes, reward_model_sizes, rl_sizes, room, samples_sizes, sft_sizes
 from dsmath.config.tools import learning, limits
@@ -17,6 +19,10 @@ def _benchmark(e: Experiment) -> Broken:
 
 
 _OF_STAGES = {
+    "pages": (pages_rules,),
+    "corpus": (corpus_rules,),
+    "tokens": (mixture_rules,),
+    "pretrain": (pretrain_sizes,),
     "sft": (sft_sizes,),
     "samples": (samples_sizes,),
     "reward_data": (reward_data_sizes,),
@@ -43,7 +49,9 @@ def broken_rules(e: Experiment) -> Broken:
 def upstreams(e: Experiment, stage: str) -> list[str]:
     """The stages that a stage grows from in this experiment; `model` is none, it is where everything starts."""
     grown: dict[str, list[str]] = {
-        "pretrain": ["corpus"],
+        "corpus": ["pages"],  # and each round the one before it (graph/chain.py)
+        "tokens": token_upstreams(e),
+        "pretrain": ["tokens"],
         "sft": [e.sft.init],
         "samples": [e.samples.init],
         "reward_data": [e.samples.init, "samples"],

@@ -15,7 +15,9 @@ from dsmath.config.types import (
     Share,
 )
 
-StageName = Literal["corpus", "pretrain", "sft", "samples", "reward_data", "reward_model", "rl", "answers", "eval"]
+StageName = Literal[
+    "pages", "corpus", "tokens", "pretrain", "sft", "samples", "reward_data", "reward_model", "rl", "answers", "eval"
+]
 
 AlgorithmName = Literal[
     "sft",
@@ -42,10 +44,47 @@ class StageSection:
 
 @dataclass(frozen=True)
 class Crawl:
-    """The web pages that the corpus is mined from."""
+    """The web pages that the corpus is mined from; `source` opens its shards."""
 
     name: str
     path: str | None
+    source: Component
+
+
+@dataclass(frozen=True)
+class PageLimits:
+    """What one page may cost."""
+
+    max_bytes: PositiveInt
+    max_elements: PositiveInt
+    max_attributes: PositiveInt
+    max_depth: PositiveInt
+    max_formula_characters: PositiveInt
+    max_text_bytes: PositiveInt
+
+
+@dataclass(frozen=True)
+class NearDuplicates:
+    """MinHash of word shingles; pairs are verified by their exact Jaccard similarity."""
+
+    shingle: PositiveInt
+    permutations: PositiveInt
+    bands: PositiveInt
+    jaccard: Annotated[float, Bounds(gt=0, le=1)]
+    seed: Seed
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What becomes a page of the crawl (§2.1)."""
+
+    languages: list[str]
+    undecided: bool
+    least_characters: PositiveInt
+    bytes_per_token: Positive
+    limits: PageLimits
+    near_duplicates: NearDuplicates
+    buckets: PositiveInt
 
 
 @dataclass(frozen=True)
@@ -58,20 +97,38 @@ class FastText:
     min_count: PositiveInt
     epochs: PositiveInt
     bucket: PositiveInt
+    threads: PositiveInt
 
 
 @dataclass(frozen=True)
 class Corpus:
     """One round of collection (§2.1)."""
 
+    seed_urls: list[str]
+    seed_files: str | None
+    seed_column: str
     positives: PositiveInt
     negatives: PositiveInt
+    joins: Literal["uncollected", "all"]
+    negatives_from: Literal["not_seed", "not_collected"]
+    validation_share: OpenShare
     token_budget: PositiveInt
+    token_budgets: dict[str, PositiveInt]
     domain_share: OpenShare
-    stop_overlap: OpenShare
-    decontamination_ngram: PositiveInt
-    decontamination_shortest: PositiveInt
+    stop_overlap: Annotated[float, Bounds(gt=0, le=1)]
     fasttext: FastText
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Which URL paths of mathematical domains join the seed (§2.1), and who says so."""
+
+    name: Literal["automatic", "file", "interactive"]
+    file: str | None
+    path_share: Annotated[float, Bounds(gt=0, le=1)] | None
+    least_pages: PositiveInt | None
+    depth: PositiveInt
+    unmatched: Literal["error", "warn"]
 
 
 @dataclass(frozen=True)
@@ -118,13 +175,19 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Pretrain:
-    """Language modelling on the corpus (§2.2, §2.3)."""
+    """Language modelling on the corpus (§2.2, §2.3); `mixture` has each source's share of the tokens."""
 
     tokens: PositiveInt
     batch_tokens: PositiveInt
     sequence_length: PositiveInt
-    mixture: dict[str, Share]
+    micro_batch_size: PositiveInt
     gradient_clip: Positive
+    validate_every: PositiveInt
+    mixture: dict[str, Share]
+    sources: dict[str, Component]
+    held_out: Component
+    module: Component
+    data: Component
     optim: Component
     schedule: Schedule
 
@@ -321,6 +384,16 @@ class Benchmark:
 
 
 @dataclass(frozen=True)
+class Decontamination:
+    """Benchmarks whose texts may not be in the corpus (§2.1)."""
+
+    benchmarks: dict[str, Benchmark]
+    ngram: PositiveInt
+    shortest: PositiveInt
+    unit: Literal["page", "segment"]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Held-out problems and what is measured on them; `of` lists the stages whose models are evaluated."""
 
@@ -378,10 +451,24 @@ class Hardware:
 
 
 @dataclass(frozen=True)
-class Launcher:
-    """Where the points of a sweep run."""
+class Slurm:
+    """What SLURM is asked for, for each task of an array."""
 
-    name: str
+    partition: str
+    account: str | None
+    qos: str | None
+    minutes: PositiveInt
+    memory_gb: PositiveInt
+    poll_seconds: Positive
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Where the points of a sweep and the shards of the corpus run; `workers` shards at a time."""
+
+    name: Literal["local", "slurm"]
+    workers: PositiveInt
+    slurm: Slurm | None
 
 
 @dataclass(frozen=True)
@@ -412,7 +499,10 @@ class Experiment:
     stage: StageSection
     round: Annotated[int, Bounds(ge=1, le=4)]
     crawl: Crawl
+    pages: Pages
+    decontamination: Decontamination
     corpus: Corpus
+    annotation: Annotation
     model: Model
     data: Data
     pretrain: Pretrain

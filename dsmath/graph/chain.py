@@ -3,12 +3,16 @@
 import copy
 import dataclasses
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from dsmath.config.collecting import token_budget
+from dsmath.config.pretraining import FILES, TOKENIZER_ARGUMENTS, folders_of, require_files, used_sources
 from dsmath.config.rules import upstreams
 from dsmath.config.schema import Experiment
 from dsmath.config.types import Component
+from dsmath.corpus.annotation import Decision, decisions_file, digest_before, read_decisions
 from dsmath.errors import UserError
 from dsmath.graph.fingerprint import file_digest, tree_digest
 from dsmath.graph.graph import Node, Stage, node, order
@@ -49,6 +53,8 @@ def require_available(all_nodes: list[Node], e: Experiment) -> None:
             f"this version of dsmath cannot run {', '.join(absent)} yet: `dsmath plan` shows the whole chain; "
             "stages that run today: " + ", ".join(s.name for s in STAGES.values() if s.available)
         )
+    if any(n.stage.name == "tokens" for n in all_nodes):
+        require_files(e)
     hardware = e.hardware
     if hardware.num_nodes > 1 or (hardware.devices > 1 and hardware.strategy not in ("auto", "ddp")):
         raise UserError(
@@ -68,10 +74,35 @@ class _Builder:
         self._digests: dict[Path, str] = {}
 
     def node(self, name: str) -> Node:
+        if name == "corpus":
+            return self.round(self._e.round)
         if name not in self._made:
             grown = tuple(self.node(up) for up in upstreams(self._e, name))
-            self._made[name] = node(STAGES[name], self._values, upstreams=grown, inputs=self._inputs(name))
+            decide = _of_tokens(self._e, self._values) if name == "tokens" else self._values
+            self._made[name] = node(STAGES[name], decide, upstreams=grown, inputs=self._inputs(name))
         return self._made[name]
+
+    def round(self, number: int) -> Node:
+        """A round of the corpus, grown from the rounds before it; only what it reads itself names it."""
+        label = f"corpus@round-{number}"
+        if label not in self._made:
+            e = self._e
+            budget = {"token_budget": token_budget(e, number), "token_budgets": {}}
+            reading = {**self._values, "corpus": {**self._values["corpus"], **budget}}
+            inputs, grown = self._inputs("corpus"), [self.node("pages")]
+            if number == 1:
+                reading["annotation"] = {}
+                reading["corpus"] |= {"seed_files": None, "stop_overlap": None}
+            else:
+                grown.append(self.round(number - 1))
+                reading["annotation"] = {**self._values["annotation"], "file": None}
+                reading["corpus"] |= {"seed_urls": [], "seed_files": None}
+                if e.annotation.file is not None:
+                    inputs["decisions"] = digest_before(_decisions(e), number)
+            self._made[label] = node(
+                STAGES["corpus"], reading, upstreams=tuple(grown), variant=f"round-{number}", inputs=inputs
+            )
+        return self._made[label]
 
     def answers(self, model: str, benchmark: str) -> Node:
         """A model's answers to a benchmark: they depend on how it asks, not on how they are graded."""
@@ -84,7 +115,7 @@ class _Builder:
         ]
         grown = () if model == "model" else (self.node(model),)
         inputs = self._inputs("answers")
-        for key, path in _problem_files(e.eval.benchmarks[benchmark].problems).items():
+        for key, path in _files(e.eval.benchmarks[benchmark].problems).items():
             inputs[key] = self._digest(path)
         asking = self._of_benchmark(benchmark, asked)
         asking["eval"]["prompts_file"] = None  # files count by their content, not by where they lie
@@ -112,14 +143,26 @@ class _Builder:
         kept = {key: copy.copy(evaluation["benchmarks"][name][key]) for key in keys}
         return {**self._values, "eval": {**evaluation, "benchmarks": {name: kept}}}
 
-    def _inputs(self, name: str) -> dict[str, str]:
+    def _inputs(self, name: str) -> dict[str, str]:  # noqa: PLR0912 - a line a kind of file
         """Digests of the files that a stage's result depends on besides the config."""
         e, found = self._e, dict[str, str]()
+        if name == "pages":
+            found |= self._crawl()
         if name in ("sft", "samples", "rl"):
-            for key, path in _problem_files(getattr(e, name).problems).items():
+            for key, path in _files(getattr(e, name).problems).items():
                 found[key] = self._digest(path)
+        if name in ("tokens", "pretrain"):
+            texts = used_sources(e) if name == "tokens" else {"held out": e.pretrain.held_out}
+            for source, component in texts.items():
+                found |= {f"{source} {key}": self._digest(path) for key, path in _files(component).items()}
         local: dict[str, Any] = {}
-        if name in ("sft", "samples", "reward_model", "rl", "answers"):
+        if name == "corpus" and e.corpus.seed_files is not None:
+            from dsmath.data.text_sources import TextFiles
+
+            files = TextFiles(path=e.corpus.seed_files, column=e.corpus.seed_column)
+            with suppress(UserError):  # a plan is shown without them; a run asks before it starts
+                found |= {f"seed {key}": self._digest(path) for key, path in files.inputs().items()}
+        if name in ("tokens", "pretrain", "sft", "samples", "reward_model", "rl", "answers"):
             local["model"] = e.model.policy.arguments.get("path")
         if name == "answers" and e.eval.prompt in ("few_shot", "program"):
             local["prompts"] = e.eval.prompts_file
@@ -136,19 +179,54 @@ class _Builder:
                 found[key] = self._digest(place)
         return found
 
+    def _crawl(self) -> dict[str, str]:
+        """Digests of the crawl's local files and of the benchmarks' files; remote shards count by their addresses."""
+        e, found = self._e, dict[str, str]()
+        if e.crawl.source.target.startswith("dsmath."):
+            with suppress(UserError, OSError):  # a plan is shown without them; a run asks before it starts
+                crawl = e.crawl.source.build()
+                for key, path in crawl.inputs().items():
+                    found[f"crawl {key}"] = self._digest(path)
+                found |= {f"crawl {key}": mark for key, mark in getattr(crawl, "addresses", dict)().items()}
+        for name, benchmark in e.decontamination.benchmarks.items():
+            with suppress(UserError):  # likewise
+                for key, path in _files(benchmark.problems).items():
+                    found[f"benchmark {name} {key}"] = self._digest(path)
+        return found
+
     def _digest(self, path: Path) -> str:
         if path not in self._digests:
             self._digests[path] = tree_digest(path) if path.is_dir() else file_digest(path)
         return self._digests[path]
 
 
-def _problem_files(source: Component) -> Mapping[str, Path]:
-    if not source.target.startswith("dsmath."):
-        return {}  # a user's own source may be heavy to make
-    problems = source.build()
-    inputs = getattr(problems, "inputs", dict)
+def _decisions(e: Experiment) -> list[Decision]:
+    """What is decided so far; with annotation=interactive the file may not be there yet."""
+    assert e.annotation.file is not None
+    path = decisions_file(e.annotation.file)
+    return read_decisions(path) if path.exists() else []  # a plan is shown without them; a run asks before it starts
+
+
+def _files(source: Component) -> Mapping[str, Path]:
+    """The files that a source of problems or texts reads."""
+    if not source.target.startswith("dsmath.") or folders_of(source):
+        return {}  # a user's own source may be heavy to make; what reads a stage's result depends on that
+    inputs = getattr(source.build(), "inputs", dict)
     found: Mapping[str, Path] = inputs()
     return found
+
+
+def _of_tokens(e: Experiment, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that decide how texts are tokenised: the sources in use without their weights, and the tokenizer."""
+    sources = {name: _plain(source) for name, source in used_sources(e).items()}
+    for source in sources.values():
+        if source["_target_"] == FILES:
+            source["path"] = None if source["path"] is None else "files"  # they count by their content
+    policy = values["model"]["policy"]
+    kept = TOKENIZER_ARGUMENTS.get(e.model.policy.target, tuple(policy))
+    tokenizer = {name: policy[name] for name in ("_target_", *kept)}
+    model = {**values["model"], "policy": tokenizer}
+    return {**values, "model": model, "pretrain": {**values["pretrain"], "sources": sources}}
 
 
 def values(e: Experiment) -> dict[str, Any]:

@@ -12,21 +12,38 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage(
-            name="corpus",
+            name="pages",
             version=1,
-            reads=("seed", "round", "crawl", "corpus"),
-            uses=_USES,
+            reads=("crawl", "pages", "decontamination"),
+            uses=(*_USES, "launcher"),
+            run="dsmath.stages.pages:run",
+        ),
+        Stage(
+            name="corpus",  # a node for each round
+            version=1,
+            reads=("seed", "corpus", "annotation"),
+            uses=(*_USES, "launcher", "crawl.name"),
             run="dsmath.stages.corpus:run",
-            available=False,
+        ),
+        Stage(
+            name="tokens",
+            version=1,
+            reads=("model.policy", "pretrain.sources"),
+            uses=(*_USES, "pretrain.mixture"),  # weights matter where they are not 0: then a source is read
+            run="dsmath.stages.tokens:run",
         ),
         Stage(
             name="pretrain",
             version=1,
-            reads=("seed", "model", "pretrain", "hardware.precision"),
+            reads=(
+                *("seed", "model", "pretrain.tokens", "pretrain.batch_tokens", "pretrain.sequence_length"),
+                *("pretrain.micro_batch_size", "pretrain.gradient_clip", "pretrain.validate_every", "pretrain.mixture"),
+                *("pretrain.held_out", "pretrain.module", "pretrain.data", "pretrain.optim", "pretrain.schedule"),
+                "hardware.precision",
+            ),
             uses=_USES,
             run="dsmath.stages.pretrain:run",
             parallel=True,
-            available=False,
         ),
         Stage(
             name="sft",

@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 from dsmath.tracking.labels import HELD_OUT, evaluation
 
 RESULTS = "results.csv"
+PRETRAIN = "pretrain"  # the stage whose loss on held-out mathematics is a result by itself (§2.2, Table 1)
+HELD_OUT_LOSS = ("validation_loss", "validation_nats_per_byte")
 
 
 class SweepResults(Callback):
@@ -49,6 +51,8 @@ def _row(path: Path) -> dict[str, str]:
             whose = model if benchmark == HELD_OUT else f"{model}/{benchmark}"
             numbers = {k: v for k, v in summary.items() if k.partition("@")[0] in ("greedy", "maj", "mean", "pass")}
             row |= {f"{whose} {name}": f"{v:.4f}" for name, v in numbers.items() if isinstance(v, float)}
+        elif label == PRETRAIN:
+            row |= {f"{label} {name}": f"{summary[name]:.4f}" for name in HELD_OUT_LOSS}
     return row | {"state": "done"}
 
 

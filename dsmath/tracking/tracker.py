@@ -23,6 +23,16 @@ class Run(Protocol):
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None: ...
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
     def log_image(self, name: str, file: Path) -> None: ...
+    def log_artifact(
+        self,
+        name: str,
+        *,
+        kind: str,
+        files: Sequence[Path],
+        references: Sequence[Path],
+        metadata: Mapping[str, Any],
+        used: Sequence[str],
+    ) -> None: ...
     def summarise(self, values: Mapping[str, Any]) -> None: ...
 
 
@@ -96,6 +106,12 @@ class StageLogger(Logger):
         """A picture in W&B."""
         if self._run is not None:
             self._run.log_image(f"{self._label}/{name}", file)
+
+    @rank_zero_only
+    def log_artifact(self, name: str, **artifact: Any) -> None:
+        """Files as a W&B artifact, with what it was made from; see `WandbRun.log_artifact`."""
+        if self._run is not None:
+            self._run.log_artifact(name, **artifact)
 
     def forget_after(self, step: int) -> None:
         """Drop what a killed process logged beyond the state that training resumes from."""

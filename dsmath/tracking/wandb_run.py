@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,6 +75,33 @@ class WandbRun:
         import wandb
 
         self._run.log({name: wandb.Image(str(file))})
+
+    def log_artifact(
+        self,
+        name: str,
+        *,
+        kind: str,
+        files: Sequence[Path],
+        references: Sequence[Path],
+        metadata: Mapping[str, Any],
+        used: Sequence[str],
+    ) -> None:
+        """Small files by their content, large ones by where they lie, and the artifacts that they were made from.
+
+        Offline W&B cannot look those up: their names are in the metadata.
+        """
+        import wandb
+
+        artifact = wandb.Artifact(name, type=kind, metadata={**_without_dots(metadata), "used": list(used)})
+        for file in files:
+            artifact.add_file(str(file), name=file.name)
+        for file in references:
+            artifact.add_reference(file.absolute().as_uri(), name=f"{file.parent.name}/{file.name}", checksum=False)
+        if not self._run.offline and not self._run.disabled:
+            for source in used:
+                with suppress(wandb.errors.CommError, ValueError):  # made by a run that was not logged there
+                    self._run.use_artifact(f"{source}:latest")
+        self._run.log_artifact(artifact)
 
     def summarise(self, values: Mapping[str, Any]) -> None:
         """The run's final numbers."""

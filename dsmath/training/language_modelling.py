@@ -1,23 +1,23 @@
-"""Supervised fine-tuning: the mean negative log-likelihood of the completions' tokens (§3; coefficient 1 in §5.2.1)."""
+"""Learning to foretell tokens: of whole documents, or of the completions that fine-tuning is for.
+
+Fine-tuning is the mean negative log-likelihood of the completions' tokens (§3; coefficient 1 in §5.2.1).
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dsmath.data.modules import PackedSolutions
 from dsmath.data.packing import PackedBatch
 from dsmath.rl.log_probs import token_log_probs
 from dsmath.training.module import TrainingModule, peak_memory_mb
 
 
-class LanguageModelling(TrainingModule):
-    """Learns packed completions; prompts are read, not learned."""
-
-    stage = "sft"
+class CausalLanguageModelling(TrainingModule):
+    """Learns the tokens that packed batches mark as learned, each from what is before it in its document."""
 
     def __init__(self, *, micro_batch_size: int, validate_every: int, **shared: Any) -> None:
         super().__init__(**shared)
@@ -32,29 +32,42 @@ class LanguageModelling(TrainingModule):
         seconds = time.perf_counter() - started
         metrics |= {
             "tokens_per_second": batch.tokens.numel() / seconds,
-            "learned_share": float(batch.learned.float().mean()),
+            **self.about(batch),
             "peak_memory_mb": peak_memory_mb(self.device),
         }
         self._data.position = batch.after
         if self.global_step % self._validate_every == 0 or self.global_step == self.steps:
-            metrics["validation_loss"] = self.validation_loss()
+            metrics |= self.validate()
         self.report(metrics)
 
-    @torch.no_grad()
+    def about(self, batch: PackedBatch) -> dict[str, float]:
+        """What to log of a batch besides."""
+        return {}
+
+    def validate(self) -> dict[str, float]:
+        """What to log of the held-out documents."""
+        return {"validation_loss": self.validation_loss()}
+
     def validation_loss(self) -> float:
-        """The mean negative log-likelihood of the held-out solutions' tokens, in nats."""
+        """The mean negative log-likelihood of the held-out documents' learned tokens, in nats."""
+        total, count = self.held_out_nats()
+        return total / count if count else 0.0
+
+    @torch.no_grad()
+    def held_out_nats(self) -> tuple[float, float]:
+        """The negative log-likelihood of the held-out documents in nats, and of how many tokens: means over ranks."""
         self.model.eval()
         total, count = 0.0, 0
-        for batch in islice(self._data.validation_batches(), self.global_rank, None, self.trainer.world_size):
+        batches: Iterable[PackedBatch] = self._data.validation_batches()
+        for batch in islice(batches, self.global_rank, None, self.trainer.world_size):
             total += float(self._negative_log_likelihood(batch.to(self.device)).sum())
             count += int(batch.learned.sum())
         means = self.mean_over_ranks({"total": total, "count": count})
-        return means["total"] / means["count"] if means["count"] else 0.0
+        return means["total"], means["count"]
 
     @property
-    def _data(self) -> PackedSolutions:
-        data: PackedSolutions = self.trainer.datamodule  # type: ignore[attr-defined]
-        return data
+    def _data(self) -> Any:
+        return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def _count(self, batch: PackedBatch) -> float:
         """Learned tokens of the whole batch, per rank on average: ranks average their gradients."""
@@ -72,3 +85,12 @@ class LanguageModelling(TrainingModule):
         logits = self.model(input_ids=batch.tokens, position_ids=batch.positions, use_cache=False).logits[:, :-1]
         log_probs = token_log_probs(logits, batch.tokens[:, 1:], temperature=1.0)
         return -log_probs * batch.learned[:, 1:]
+
+
+class LanguageModelling(CausalLanguageModelling):
+    """Fine-tuning (§3): learns packed completions; prompts are read, not learned."""
+
+    stage = "sft"
+
+    def about(self, batch: PackedBatch) -> dict[str, float]:
+        return {"learned_share": float(batch.learned.float().mean())}

@@ -97,6 +97,8 @@ def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, 
         if set(e.eval.benchmarks) != {HELD_OUT} and len(stages) > 2:  # else asking is the first that is done
             asked = f"{e.model} {e.eval.benchmarks} {e.eval.prompt} {e.eval.size} {e.eval.max_new_tokens}"
             found[f"questions {asked}"] = partial(_require_questions, e)
+    if "pages" in stages:
+        found[f"crawl {e.crawl} {e.decontamination} {e.corpus} {e.annotation}"] = partial(_require_crawl, e)
     if e.tools.name == "python" and stages & {"rl", "answers"}:
         found["sandbox"] = _require_sandbox
     policy = e.model.policy
@@ -114,6 +116,25 @@ def _require_problems(source: Component, splits: Sequence[str]) -> None:
     if getattr(problems, "inputs", dict)():
         for split in splits:
             problems.split(split)
+
+
+def _require_crawl(e: Experiment) -> None:
+    """The crawl has shards, the benchmarks and the seed can be read, and decisions are well-formed."""
+    from dsmath.corpus.annotation import decisions_file, read_decisions
+    from dsmath.corpus.urls import UrlPattern
+
+    e.crawl.source.build().shards()
+    for benchmark in e.decontamination.benchmarks.values():
+        if benchmark.problems.target.startswith("dsmath.data."):
+            benchmark.problems.build().split(benchmark.split)
+    for pattern in e.corpus.seed_urls:
+        UrlPattern.parse(pattern)
+    if e.corpus.seed_files is not None:
+        from dsmath.data.text_sources import TextFiles
+
+        TextFiles(path=e.corpus.seed_files, column=e.corpus.seed_column).parts()
+    if e.annotation.name == "file" and e.annotation.file is not None:
+        read_decisions(decisions_file(e.annotation.file))
 
 
 def require_prompts(e: Experiment) -> "dict[str, PromptStyle]":

@@ -18,6 +18,13 @@ from dsmath.config.types import Bounds
 from dsmath.graph.chain import nodes
 
 MAX_EXAMPLES = 40
+FREE = (
+    ("pretrain", "mixture"),
+    ("pretrain", "sources"),
+    ("trainer", "callbacks"),
+    ("eval", "benchmarks"),
+    ("decontamination", "benchmarks"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +40,7 @@ def keys(node: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     if isinstance(node, dict):
         for name, value in node.items():
             if name not in ("_target_", "_partial_"):
-                if at not in (("pretrain", "mixture"), ("trainer", "callbacks"), ("eval", "benchmarks")):
+                if at not in FREE:
                     yield (*at, name)
                 yield from keys(value, (*at, name))
 
@@ -166,6 +173,9 @@ def test_a_number_is_the_same_however_it_is_written(compose: Composer, value: fl
         (["+trainer.x=1"], ["+trainer.x=1"]),
         (["trainer.callbacks.mine._target_=json.dumps"], ["++trainer.callbacks.mine._target_=json.dumps"]),
         (["pretrain.mixture.arxiv=0.1,0.2", "seed=1"], ["++pretrain.mixture.arxiv=0.1,0.2", "seed=1"]),
+        (["pretrain.mixture={math: 0.5}", "seed=1"], ["pretrain.mixture={math: 0.5}", "seed=1"]),
+        (["pretrain.mixture={math: 0, seed: 1}"], ["++pretrain.mixture={math: 0, seed: 1}"]),
+        (["pretrain.mixture={math: 1},{seed: 1}"], ["++pretrain.mixture={math: 1},{seed: 1}"]),
     ],
 )
 def test_hydra_is_told_to_add_only_what_no_file_has(compose: Composer, given: list[str], for_hydra: list[str]) -> None:

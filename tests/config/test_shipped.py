@@ -50,15 +50,16 @@ NEEDED = {  # what an option cannot do without
 }
 NAMES = {("source", "pairs"): "offline"}  # a section's name where it is not the option's
 EVALUATION = ("answers", "eval")
-BASE = ["corpus", "pretrain", "sft"]
+CORPUS = ["pages", *(f"corpus@round-{number}" for number in range(1, 5))]
+BASE = [*CORPUS, "tokens", "pretrain", "sft"]
 REWARD = ["samples", "reward_data", "reward_model"]
 SMALL = ["sft", *(f"{s}@sft/held_out" for s in EVALUATION), "rl", *(f"{s}@rl/held_out" for s in EVALUATION)]
 PLANS = {
     "smoke": SMALL,
     "claims": SMALL,
     "grpo_gsm8k_smollm2": SMALL,
-    "base_1b3": ["corpus", "pretrain"],
-    "base_7b": ["corpus", "pretrain"],
+    "base_1b3": [*CORPUS, "tokens", "pretrain"],
+    "base_7b": [*CORPUS, "tokens", "pretrain"],
     "instruct_7b": BASE,
     "reward_7b": [*BASE, *REWARD],
     "grpo_7b": [*BASE, *REWARD, "rl"],
@@ -83,6 +84,8 @@ def grid(seeds: int, **choices: list[str]) -> set[str]:
 
 ABLATIONS = {
     "aggregation": grid(3, algorithm__aggregation=["sequence_mean", "token_mean"]),
+    "corpus_round": grid(3, round=["1", "2", "3", "4"]),
+    "corpus_source": grid(3, mixture=["no_math", "seed_only", "round_1", "round_2", "round_3", "round_4"]),
     "group_size": grid(5, sampling__group_size=["4", "8", "16"]),
     "iterative": grid(5, algorithm=["grpo"], reward=["model"], iteration=["single", "iterative"]),
     "kl_coefficient": grid(5, kl__coef=["0.0", "0.01", "0.04", "0.16"]),
@@ -102,7 +105,8 @@ def name_of(option: tuple[str, str]) -> str:
 @pytest.mark.parametrize("option", [o for o in OPTIONS if o[0] != "ablation"], ids=name_of)
 def test_an_option_composes_and_is_checked(compose: Composer, option: tuple[str, str]) -> None:
     group, name = option
-    place = {"optim": "@sft.optim", "schedule": "@sft.schedule", "rule": "@samples.rule"}.get(group, "")
+    places = {"optim": "sft.optim", "schedule": "sft.schedule", "rule": "samples.rule", "held_out": "pretrain.held_out"}
+    place = f"@{places[group]}" if group in places else ""
     choice = f"{group}{place}={name}"
     lr = ["++sft.optim.lr=0.001"] if group == "optim" else []
     composed = compose.one([choice, *lr, *NEEDED.get(option, [])])

@@ -27,8 +27,9 @@ def fingerprints(compose: Composer, *overrides: str) -> dict[str, str]:
 
 def rebuilt(compose: Composer, change: list[str], base: list[str]) -> set[str]:
     before, after = fingerprints(compose, *base), fingerprints(compose, *base, *change)
-    assert before.keys() == after.keys()
-    return {label for label in before if before[label] != after[label]}
+    rounds = {label for label in before.keys() ^ after.keys() if label.startswith("corpus@")}
+    assert before.keys() - rounds == after.keys() - rounds  # fewer rounds are another chain, of the same stages
+    return {label for label in before.keys() & after.keys() if before[label] != after[label]}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_a_change_rebuilds_exactly_what_depends_on_it(compose: Composer, change:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("round=2", {"corpus", "pretrain", "sft", "samples", "reward_data", "reward_model", "rl"}),
+        ("round=2", {"tokens", "pretrain", "sft", "samples", "reward_data", "reward_model", "rl"}),
         ("pretrain.tokens=5", {"pretrain", "sft", "samples", "reward_data", "reward_model", "rl"}),
         ("samples.temperature=0.9", {"samples", "reward_data", "reward_model", "rl"}),
         ("reward_data.rollouts=5", {"reward_data", "reward_model", "rl"}),
@@ -99,7 +100,7 @@ def test_the_content_of_a_data_file_counts_and_its_place_does_not(compose: Compo
     before = fingerprints(compose, *overrides)
     (tmp_path / "here" / file).write_text('{"question": "1 + 2?", "answer": "#### 3"}\n', encoding="utf-8")
     after = fingerprints(compose, *overrides)
-    assert {label for label in before if before[label] != after[label]} == EVERYTHING
+    assert {label for label in before.keys() & after.keys() if before[label] != after[label]} == EVERYTHING
 
 
 def test_a_missing_data_file_is_named(compose: Composer, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_the_files_of_a_reward_model_from_elsewhere_count_and_no_stage_trains_on
     assert set(before) == EVERYTHING
     (tmp_path / "weights").write_bytes(b"2")
     after = fingerprints(compose, *overrides)
-    assert {label for label in before if before[label] != after[label]} == {"rl", *OF_RL}
+    assert {label for label in before.keys() & after.keys() if before[label] != after[label]} == {"rl", *OF_RL}
 
 
 def test_a_reward_model_that_is_not_there_is_named(compose: Composer) -> None:
@@ -173,7 +174,7 @@ def test_the_files_of_a_benchmark_of_steps_count(compose: Composer, tmp_path: Pa
     before = fingerprints(compose, *overrides)
     file.write_text("2", encoding="utf-8")
     after = fingerprints(compose, *overrides)
-    assert {label for label in before if before[label] != after[label]} == {"reward_model"}
+    assert {label for label in before.keys() & after.keys() if before[label] != after[label]} == {"reward_model"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

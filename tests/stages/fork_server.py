@@ -18,6 +18,8 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
+import corpus_faults
+
 DISARMED: list[bool] = []  # not empty in a helper that was forked from a process with a fault
 
 
@@ -82,6 +84,25 @@ def half_a_sample() -> None:
     StageLogger.log_samples = torn
 
 
+def half_a_shard(tokens_stage: Any, times: int) -> None:
+    """The process ends when half of a shard's documents are on their way."""
+    original, calls = tokens_stage.write_shard, [0]
+
+    def torn(path: Any, documents: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] < times:
+            return original(path, documents, **named)
+
+        def cut() -> Any:
+            every = list(documents)
+            yield from every[: len(every) // 2]
+            die()
+
+        return original(path, cut(), **named)
+
+    tokens_stage.write_shard = torn
+
+
 def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     """`MOMENT` or `MOMENT:N`, the n-th time it comes in this process."""
     import torch
@@ -89,8 +110,10 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     from dsmath.evaluation import answering
     from dsmath.graph import store
     from dsmath.stages import answers as answers_stage
+    from dsmath.stages import pretrain as pretrain_stage
     from dsmath.stages import rl as rl_stage
     from dsmath.stages import sft as sft_stage
+    from dsmath.stages import tokens as tokens_stage
     from dsmath.training import exploration, language_modelling, policy_optimisation, tools
     from dsmath.training.callbacks import SaveState
 
@@ -123,6 +146,13 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     elif moment == "before the model is kept":
         before(sft_stage, "keep_policy", die, times=times)
         before(rl_stage, "keep_policy", die, times=times)
+        before(pretrain_stage, "keep_policy", die, times=times)
+    elif moment == "half a shard":
+        half_a_shard(tokens_stage, times)
+    elif moment == "SIGTERM before a shard":
+        before(tokens_stage, "write_shard", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
+    elif moment == "before a shard":
+        before(tokens_stage, "write_shard", die, times=times)
     elif moment == "before the record":
         before(store, "_write_record", die, times=times)
     elif moment == "before publishing":
@@ -156,7 +186,7 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
         before(torch.optim.AdamW, "step", twice, times=times)
     elif moment == "SIGTERM at start":
         before(SaveState, "on_train_start", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
-    else:
+    elif not corpus_faults.arm(moment, times, die):
         raise ValueError(moment)
 
 
@@ -250,6 +280,7 @@ def main() -> None:
     for name in (
         "lightning", "transformers.models.llama", "matplotlib.figure", "wandb", "dsmath.verbs.run", "dsmath.job",
         "dsmath.stages.sft", "dsmath.stages.rl", "dsmath.stages.answers", "dsmath.stages.evaluate",
+        "dsmath.stages.tokens", "dsmath.stages.pretrain", "dsmath.stages.pages", "dsmath.stages.corpus",
         "dsmath.training.language_modelling", "dsmath.launch.ranks", "dsmath.launch.silent",
         "dsmath.training.policy_optimisation", "dsmath.models.tokenizer",
     ):  # fmt: skip

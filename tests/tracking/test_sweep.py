@@ -49,3 +49,19 @@ def test_of_many_votes_the_largest_is_shown(tmp_path: Path, capsys: pytest.Captu
     with (tmp_path / "results.csv").open(newline="") as file:
         columns = csv.DictReader(file).fieldnames or []
     assert {"sft maj@2", "sft pass@64", "rl/gsm8k maj@8", "rl/gsm8k greedy"} <= set(columns)
+
+
+def test_the_held_out_loss_of_a_base_model_is_a_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "run.json").write_text(json.dumps({"overrides": ["round=2"]}))
+    losses = {"loss": 2.5, "validation_loss": 3.25, "validation_nats_per_byte": 1.5, "tokens": 9.0}
+    results = {"pretrain": losses, "sft": losses, "eval@sft/held_out": {"greedy": 0.5}}
+    (tmp_path / "0" / "results.json").write_text(json.dumps(results))
+    SweepResults().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}))
+    assert "3.2500" in capsys.readouterr().out
+    with (tmp_path / "results.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row == {
+        "point": "0", "round": "2", "pretrain validation_loss": "3.2500", "pretrain validation_nats_per_byte": "1.5000",
+        "sft greedy": "0.5000", "state": "done",
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""The terminal pages of `dsmath annotate`: one candidate domain a page."""

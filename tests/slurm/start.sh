@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Starts a real SLURM of NODES virtual nodes on loopback, as root and without systemd: `bash tests/slurm/start.sh FOLDER && . FOLDER/env`
+# `bash tests/slurm/stop.sh FOLDER` ends it. Environment: NODES=2, PORT=36817 (and the NODES + 10 after it).
+set -euo pipefail
+nodes=${NODES:-2} port=${PORT:-36817} host=$(uname -n | cut -d. -f1)
+mkdir -p "$1"
+folder=$(cd "$1" && pwd -P)
+PATH=$PATH:/usr/sbin:/sbin
+umask 022
+mkdir -p "$folder"/{log,run,state,munge}
+chmod 700 "$folder/munge"
+socket=$folder/run/munge.socket
+
+wait_for() { # wait_for SECONDS WHAT COMMAND…
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
+  while test $SECONDS -lt $end; do
+    "$@" >/dev/null 2>&1 && return
+    sleep 0.1
+  done
+  echo "start.sh: waited too long for $what" >&2
+  tail -n 15 "$folder"/log/* >&2
+  bash "$(dirname "$0")/stop.sh" "$folder"
+  exit 1
+}
+
+configuration() {
+  cat <<CONF
+ClusterName=tests
+SlurmctldHost=$host(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=$socket,cred_expire=5
+CredType=cred/munge
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+SlurmctldPort=$port
+StateSaveLocation=$folder/state
+SlurmdSpoolDir=$folder/run/spool-%n
+SlurmctldPidFile=$folder/run/slurmctld.pid
+SlurmdPidFile=$folder/run/slurmd-%n.pid
+SlurmctldLogFile=$folder/log/slurmctld.log
+SlurmdLogFile=$folder/log/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+MpiDefault=none
+SwitchType=switch/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SlurmdParameters=config_overrides
+SlurmctldParameters=node_reg_mem_percent=1
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
+ReturnToService=2
+KillWait=5
+MailProg=/bin/true
+# small, so that a few shards need two arrays
+MaxArraySize=4
+CONF
+  for ((node = 1; node <= nodes; node++)); do
+    echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 10 + node)) CPUs=2 RealMemory=4000 State=UNKNOWN"
+  done
+  echo "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP"
+  echo "PartitionName=short Nodes=ALL MaxTime=5 State=UP"
+}
+
+test -s "$folder/munge/key" || head -c 1024 /dev/urandom >"$folder/munge/key"
+chmod 600 "$folder/munge/key"
+configuration >"$folder/slurm.conf"
+printf 'export SLURM_CONF=%q\n' "$folder/slurm.conf" >"$folder/env"
+export SLURM_CONF=$folder/slurm.conf
+
+# Each daemon writes its process id, which stop.sh reads; none keeps the caller's output open.
+munged --force --socket="$socket" --key-file="$folder/munge/key" --pid-file="$folder/run/munged.pid" \
+  --log-file="$folder/log/munged.log" --seed-file="$folder/munge/seed" --num-threads=2 </dev/null >"$folder/log/munged.out" 2>&1
+wait_for 10 munged munge -n -S "$socket"
+setsid slurmctld -f "$SLURM_CONF" </dev/null >"$folder/log/slurmctld.out" 2>&1
+wait_for 30 slurmctld scontrol ping
+for ((node = 1; node <= nodes; node++)); do
+  mkdir -p "$folder/run/spool-n$node"
+  setsid slurmd -f "$SLURM_CONF" -N "n$node" </dev/null >"$folder/log/slurmd-n$node.out" 2>&1
+done
+ready() { test "$(sinfo --noheader --Node --partition main --states idle --format %N | wc -l)" = "$nodes"; }
+wait_for 30 "$nodes nodes" ready
