@@ -100,7 +100,7 @@ def test_the_content_of_a_data_file_counts_and_its_place_does_not(compose: Compo
     before = fingerprints(compose, *overrides)
     (tmp_path / "here" / file).write_text('{"question": "1 + 2?", "answer": "#### 3"}\n', encoding="utf-8")
     after = fingerprints(compose, *overrides)
-    assert {label for label in before.keys() & after.keys() if before[label] != after[label]} == EVERYTHING
+    assert {label for label in before if before[label] != after[label]} == EVERYTHING
 
 
 def test_a_missing_data_file_is_named(compose: Composer, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_the_files_of_a_reward_model_from_elsewhere_count_and_no_stage_trains_on
     assert set(before) == EVERYTHING
     (tmp_path / "weights").write_bytes(b"2")
     after = fingerprints(compose, *overrides)
-    assert {label for label in before.keys() & after.keys() if before[label] != after[label]} == {"rl", *OF_RL}
+    assert {label for label in before if before[label] != after[label]} == {"rl", *OF_RL}
 
 
 def test_a_reward_model_that_is_not_there_is_named(compose: Composer) -> None:
@@ -174,7 +174,7 @@ def test_the_files_of_a_benchmark_of_steps_count(compose: Composer, tmp_path: Pa
     before = fingerprints(compose, *overrides)
     file.write_text("2", encoding="utf-8")
     after = fingerprints(compose, *overrides)
-    assert {label for label in before.keys() & after.keys() if before[label] != after[label]} == {"reward_model"}
+    assert {label for label in before if before[label] != after[label]} == {"reward_model"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
