@@ -57,6 +57,20 @@ SMALL = ["sft", *(f"{s}@sft/held_out" for s in EVALUATION), "rl", *(f"{s}@rl/hel
 PLANS = {
     "smoke": SMALL,
     "claims": SMALL,
+    "full_chain": [
+        *(
+            "pages",
+            "corpus@round-1",
+            "corpus@round-2",
+            "corpus@round-3",
+            "corpus@round-4",
+            "tokens",
+            "pretrain",
+            "sft",
+            "rl",
+        ),
+        *(f"{stage}@{model}/held_out" for stage in ("answers", "eval") for model in ("pretrain", "sft", "rl")),
+    ],
     "grpo_gsm8k_smollm2": SMALL,
     "base_1b3": [*CORPUS, "tokens", "pretrain"],
     "base_7b": [*CORPUS, "tokens", "pretrain"],
