@@ -50,7 +50,10 @@ NEEDED = {  # what an option cannot do without
     ("hardware", "h100x8"): ["rl.batch_size=512", "sft.batch_size=32"],
     ("hardware", "h100x8_4n"): ["rl.batch_size=512", "sft.batch_size=32"],
 }
-NAMES = {("source", "pairs"): "offline", ("annotation", "embedded"): "file"}  # a section's name where it is not the option's
+NAMES = {
+    ("source", "pairs"): "offline",
+    ("annotation", "embedded"): "file",
+}  # a section's name where it is not the option's
 EVALUATION = ("answers", "eval")
 CORPUS = ["pages", *(f"corpus@round-{number}" for number in range(1, 5))]
 BASE = [*CORPUS, "tokens", "pretrain", "sft"]
