@@ -45,14 +45,8 @@ def require_available(all_nodes: list[Node], e: Experiment) -> None:
     """Refuse to start what this version cannot finish.
 
     Raises:
-        UserError: naming the stages or the hardware that this version has no code for.
+        UserError: naming sources of texts without files, or the hardware that this version has no code for.
     """
-    absent = [n.label for n in all_nodes if not n.stage.available]
-    if absent:
-        raise UserError(
-            f"this version of dsmath cannot run {', '.join(absent)} yet: `dsmath plan` shows the whole chain; "
-            "stages that run today: " + ", ".join(s.name for s in STAGES.values() if s.available)
-        )
     if any(n.stage.name == "tokens" for n in all_nodes):
         require_files(e)
     hardware = e.hardware

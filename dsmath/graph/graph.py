@@ -18,7 +18,6 @@ class Stage:
     uses: tuple[str, ...]  # dotted config paths that it may look at and that change no result: hardware, paths, logger
     run: str  # "module:function"
     parallel: bool = False  # the ranks of a job enter it together; otherwise rank 0 does it alone
-    available: bool = True
 
     def function(self) -> Callable[..., Any]:
         """The function that `run` names, imported now: it may be heavy. Raises ImportError or AttributeError."""

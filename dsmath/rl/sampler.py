@@ -5,6 +5,7 @@ that have finished leave the batch. What a row draws depends only on the seed, i
 group, never on its neighbours.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -171,13 +172,15 @@ def _steps(
     for index, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer:  # sliding windows and the like keep their own
             cache.layers[index] = _RoomyLayer()  # type: ignore[no-untyped-call]
+    # transformers 5.24 renamed it, and warns of the old name
+    keyword = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
     # Without padding no mask is needed, and attention takes a shorter way.
     prompt_mask = None if bool(mask.all()) else mask.repeat_interleave(samples, dim=0)
     logits = model(
         input_ids=tokens,
         attention_mask=None if prompt_mask is None else mask.long(),
         position_ids=position_ids(mask),
-        past_key_values=cache,
+        **{keyword: cache},
         use_cache=True,
         logits_to_keep=1,
     ).logits[:, -1]
@@ -215,7 +218,7 @@ def _steps(
             input_ids=token[:, None],
             attention_mask=attention_mask,
             position_ids=(position + step - 1)[:, None],
-            past_key_values=cache,
+            **{keyword: cache},
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]

@@ -38,7 +38,5 @@ def plan(overrides: Sequence[str]) -> None:
 def _state(store: Store, node: Node) -> str:
     if store.find(node.stage.name, node.fingerprint) is not None:
         return "found"
-    if not node.stage.available:
-        return "not in this version yet"
     partial = store.root / node.stage.name / f"{node.fingerprint}.partial"
     return "to finish" if (partial / SCRATCH).exists() else "to build"

@@ -24,15 +24,15 @@ TEXTS = {
     "kl=": ONE
     + "kl = : no such option; there are implicit, loss_k3, none, reward_adaptive, reward_k1   [command line]",
     "=": ONE + "=: cannot be read as KEY=VALUE (the key is empty)   [command line]",
-    "a": "dsmath: a: neither a verb nor KEY=VALUE; verbs are run, plan, rerun, diff, mcnemar, grade, schema",
-    "plna": "dsmath: plna: neither a verb nor KEY=VALUE, did you mean plan?; verbs are run, plan, rerun, diff, "
-    "mcnemar, grade, schema",
+    "a": "dsmath: a: neither a verb nor KEY=VALUE; verbs are run, plan, annotate, rerun, diff, mcnemar, grade, schema",
+    "plna": "dsmath: plna: neither a verb nor KEY=VALUE, did you mean plan?; verbs are run, plan, annotate, "
+    "rerun, diff, mcnemar, grade, schema",
     "run plan": "dsmath: run plan: expected one verb",
     "model=hf": ONE + "model.policy.path: no value; give one with model.policy.path=VALUE   [conf/model/hf.yaml:9]",
     "model=hf model.policy.path=./no/model": "dsmath: ./no/model: no such folder, and not a hub name (OWNER/NAME)",
     "+kl=none": ONE + "+kl=none: this group has its place already; leave the + out: kl=none   [command line]",
     "launcher=null": ONE
-    + "launcher = null: a group needs an option; leave it out, or take one of local   [command line]",
+    + "launcher = null: a group needs an option; leave it out, or take one of local, slurm   [command line]",
     "sampling.group_size=1": ONE
     + "sampling.group_size = 1: a group's mean is its only baseline, so the advantage of a single sample is always 0; "
     "expected at least 2, or algorithm=ppo, which needs no group   [command line]",
@@ -60,8 +60,15 @@ TEXTS = {
     "plan benchmark=[gsm8k,sat] paths.benchmarks=nowhere": "dsmath: paths.benchmarks = nowhere: no such folder",
     "grade .": "dsmath: .: a folder",
     "data=gsm8k data.path=nowhere": "dsmath: nowhere: no such folder",
-    "stage=corpus": "dsmath: this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
-    "stages that run today: sft, samples, reward_data, reward_model, rl, answers, eval",
+    "stage=corpus crawl=warc": ONE + "crawl.path: no value; give one with crawl.path=VALUE   [conf/crawl/warc.yaml:10]",
+    "stage=corpus corpus.token_budgets.5=3": ONE
+    + "corpus.token_budgets.5 = 3: expected a round, 1 to 4   [command line]",
+    "annotate annotation=automatic": "dsmath: annotation=automatic: a rule decides; expected annotation=interactive, "
+    "or annotation=file",
+    "annotate round=2": "dsmath: annotation.file = dsmath:embedded_decisions.yaml: these decisions are the project's; "
+    "expected annotation=interactive, which keeps yours in annotation.yaml, or annotation=file annotation.file=PATH",
+    "annotate annotation=interactive": "dsmath: no round of this corpus is in store/ yet: expected `dsmath "
+    "stage=corpus round=1` with the same words before its domains can be judged",
     "advantage.lam=0.9": ONE + "advantage.lam = 0.9: advantage=group has no use for it; algorithm=ppo takes it"
     "   [command line]",
     "algorithm=ppo value=none": ONE + "advantage = gae: needs a value model, and value=none has none; use "

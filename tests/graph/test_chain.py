@@ -192,16 +192,6 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
     ("overrides", "message"),
     [
         (
-            ["stage=corpus"],
-            "this version of dsmath cannot run corpus yet: `dsmath plan` shows the whole chain; "
-            "stages that run today: sft, samples, reward_data, reward_model, rl, answers, eval",
-        ),
-        (
-            ["experiment=instruct_7b"],
-            "this version of dsmath cannot run corpus, pretrain yet: `dsmath plan` shows the whole chain; "
-            "stages that run today: sft, samples, reward_data, reward_model, rl, answers, eval",
-        ),
-        (
             ["hardware=h100x8", "sft.batch_size=8"],
             "this version of dsmath can plan for hardware=h100x8 with 1 × 8 devices and strategy fsdp, but not run on "
             "them yet; the devices of one machine run with hardware.num_nodes=1 hardware.strategy=ddp",

@@ -77,7 +77,7 @@ def test_version_name_variant_upstreams_and_inputs_change_the_fingerprint_and_us
         node(RL, VALUES, upstreams=(sft,), inputs={"math": "aa"}),
     ]
     assert len({other.fingerprint for other in [plain, *others]}) == 9
-    same = replace(RL, uses=("logger",), run="elsewhere:run", available=False)
+    same = replace(RL, uses=("logger",), run="elsewhere:run")
     assert node(same, VALUES, upstreams=(sft,), inputs={"gsm8k": "aa"}).fingerprint == plain.fingerprint
 
 
