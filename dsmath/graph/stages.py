@@ -77,7 +77,7 @@ STAGES = {
         ),
         Stage(
             name="rl",
-            version=3,
+            version=4,
             reads=(
                 *("seed", "model", "source", "reward", "advantage", "kl", "value", "iteration", "sampling"),
                 *("tools", "algorithm", "rl", "reward_data.step_mark", "hardware.precision"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,5 +31,5 @@ def preference_loss(
     §5.2.1's table: a pair that is already well apart teaches little.
     """
     margin = beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
-    # softplus(-x) = -log σ(x), which would be -log 0 for a margin that σ rounds to 0
-    return PreferenceTerms(loss=softplus(-margin), margin=margin, coefficient=(-margin).sigmoid())
+    # not -log(σ(x)), which is -log 0 for a margin that σ rounds to 0, nor softplus(-x), which torch cuts off at 20
+    return PreferenceTerms(loss=-logsigmoid(margin), margin=margin, coefficient=(-margin).sigmoid())

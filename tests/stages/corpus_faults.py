@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 
@@ -27,6 +28,8 @@ def arm(moment: str, times: int, die: Callable[[], None]) -> bool:
     elif moment == "extracted pages gone":
         _after(pages_stage.shutil, "rmtree", times, die)
     elif moment == "while training":
+        # its own module of that name: provenance asks git through the shared one, long before
+        classifier.subprocess = SimpleNamespace(**vars(classifier.subprocess))
         _before(classifier.subprocess, "run", times, die)
     elif moment == "while scoring":
         _before(classifier.Scorer, "log_odds", times, die)

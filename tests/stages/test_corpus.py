@@ -144,6 +144,7 @@ def test_killed_at_ten_random_moments(dsmath: Dsmath, tmp_path: Path, web: Small
     pytest.fail(f"only {killed} kills came before the end of their run")
 
 
+@pytest.mark.slow
 def test_two_workers_find_the_same_bytes(dsmath: Dsmath, tmp_path: Path, web: SmallWeb) -> None:
     done = dsmath(tmp_path, *WEB, "round=1", "launcher.workers=2")
     assert done.code == 0, done.err
