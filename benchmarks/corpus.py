@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--whole-runs", type=int, default=3, help="of the whole, which takes the peer minutes")
     parser.add_argument("--sizes", type=int, nargs="*", default=[1, 2, 4])
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()  # overrides may follow options
     asked = subprocess.run([given.peers, "-c", ASK, *NEEDED], capture_output=True, text=True, check=False)
     missing = asked.stdout.partition("\n")[0]
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", end=", ")

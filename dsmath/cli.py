@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsmath.errors import UserError, did_you_mean
 
-VERBS = ("run", "plan", "annotate", "rerun", "diff", "mcnemar", "grade", "schema")
+VERBS = ("run", "plan", "annotate", "rerun", "diff", "mcnemar", "compare", "lineage", "sync", "grade", "schema")
 MISTAKE = 2
 
 
@@ -35,6 +35,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(argv: list[str]) -> int:  # noqa: PLR0912 - a branch a verb
+    if argv[:1] == ["compare"] and not {"-h", "--help"} & set(argv):
+        from dsmath.verbs.compare import compare
+
+        compare(argv[1:])  # its options are its own
+        return 0
     options = _parse(argv)
     if options.config_dir:
         from dsmath.config import places
@@ -72,6 +77,14 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0912 - a branch a verb
         from dsmath.verbs.mcnemar import mcnemar
 
         mcnemar(*_arguments(options.overrides, at_least=2, at_most=3, what="mcnemar A B [OUT.csv]"))
+    elif options.verb == "lineage":
+        from dsmath.verbs.lineage import lineage
+
+        lineage(*_arguments(options.overrides, exactly=1, what="lineage RUN"))
+    elif options.verb == "sync":
+        from dsmath.verbs.sync import sync
+
+        return sync(*_arguments(options.overrides, exactly=1, what="sync FOLDER"))
     elif options.verb == "grade":
         from dsmath.verbs.grade import grade
 
@@ -90,7 +103,7 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0912 - a branch a verb
 
 def _help(verb: str) -> str:
     """The whole page, or what a verb that takes files says of itself."""
-    if verb in ("grade", "mcnemar"):
+    if verb in ("grade", "mcnemar", "compare", "lineage", "sync"):
         module = import_module(f"dsmath.verbs.{verb}")
         return f"{inspect.getdoc(module)}\n\n{inspect.getdoc(getattr(module, verb))}\n"
     from dsmath.config.help import help_text

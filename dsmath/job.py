@@ -18,7 +18,9 @@ from dsmath.interrupt import Interrupted
 from dsmath.launch.ranks import Ranks
 from dsmath.launch.settle import settle
 from dsmath.tracking.continued import run_memory
-from dsmath.tracking.provenance import write_provenance
+from dsmath.tracking.lineage import Lineage
+from dsmath.tracking.naming import metric_name, varied
+from dsmath.tracking.provenance import DIFF, failure_noted, note_wandb_run, recorded, write_provenance
 from dsmath.tracking.report import write_report
 from dsmath.tracking.tracker import Tracker
 from dsmath.tracking.wandb_run import WandbRun
@@ -33,18 +35,19 @@ def run_job(e: Experiment, config: DictConfig, folder: Path, overrides: list[str
     """
     settle(e)
     write_provenance(e, config, folder, overrides)
-    with interrupt.listening(), _wandb(e, folder) as wandb_run:
+    with interrupt.listening(), failure_noted(folder), _wandb(e, folder, overrides) as wandb_run:
+        lineage = Lineage(folder, wandb_run.id if wandb_run is not None else None)
         with Ranks(e) as ranks:
-            built = run(e, Tracker(wandb_run), tell=_tell, together=ranks.together)
+            built = run(e, Tracker(wandb_run, lineage), tell=_tell, together=ranks.together)
         wanted = results(built, e)
         write_report(e, folder, built, wanted)
         if wandb_run is not None:
-            wandb_run.summarise({b.node.label.replace("@", "/"): dict(b.entry.summary) for b in wanted})
+            wandb_run.summarise({metric_name(b.node.label): dict(b.entry.summary) for b in built})
     return _objective(wanted)
 
 
 @contextmanager
-def _wandb(e: Experiment, folder: Path) -> Iterator[WandbRun | None]:
+def _wandb(e: Experiment, folder: Path, overrides: list[str]) -> Iterator[WandbRun | None]:
     """The job's W&B run, if it has one: opened or gone on with, and finished with the job's exit code."""
     if e.logger.run is None:
         yield None
@@ -54,11 +57,13 @@ def _wandb(e: Experiment, folder: Path) -> Iterator[WandbRun | None]:
             name=f"{e.name}-seed{e.seed}",
             group=e.name,
             job_type=e.stage.name,
-            config=values(e),
+            config={**values(e), "ablation": varied(overrides), "provenance": recorded(folder)},
             folder=folder,
             run_id=memory.run_id,
         )
         memory.remember(wandb_run.id)
+        note_wandb_run(folder, wandb_run.id)
+        wandb_run.keep(folder / DIFF)
         exit_code = 1
         try:
             yield wandb_run

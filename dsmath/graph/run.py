@@ -88,6 +88,7 @@ def run(e: Experiment, tracker: Any, *, tell: Callable[[str], None], together: T
         else:
             tell(f"{node.label}: found {node.fingerprint}")
         done[node.fingerprint] = Built(node, entry, found)
+        tracker.publish(done[node.fingerprint])
     return list(done.values())
 
 

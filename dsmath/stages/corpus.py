@@ -16,7 +16,7 @@ from dsmath.corpus.pages import read_facts
 from dsmath.corpus.report import write_report
 from dsmath.corpus.round_facts import RoundFacts
 from dsmath.corpus.rounds import DOMAINS, MANIFEST, Before, Round, collect, decided
-from dsmath.corpus.shards import publish_text, room_for, shard_name
+from dsmath.corpus.shards import publish_text, room_for
 from dsmath.errors import UserError
 from dsmath.work import Result, Work
 
@@ -163,7 +163,7 @@ def _write_manifest(work: Work, facts: RoundFacts) -> None:
 
 
 def _log(work: Work, facts: RoundFacts, summary: Mapping[str, Any]) -> None:
-    """Metrics over rounds, tables, the picture, and the corpus as an artifact with what it came from."""
+    """Metrics over rounds, tables and the picture."""
     logger = work.tracker.stage("corpus", work.folder)
     logger.forget_after(-1)
     numbers = {k: float(v) for k, v in summary.items() if isinstance(v, int | float) and not isinstance(v, bool)}
@@ -184,16 +184,6 @@ def _log(work: Work, facts: RoundFacts, summary: Mapping[str, Any]) -> None:
         [[page.url, page.score, page.collected, page.text[:600]] for page in shown],
     )
     logger.log_image(f"report_round_{facts.round}", work.folder / "report.png")
-    logger.log_artifact(
-        f"corpus-round-{facts.round}",
-        kind="corpus",
-        files=[work.folder / name for name in (MANIFEST, "report.md", "report.html", "report.png", DOMAINS)],
-        references=[
-            work.folder / "shards" / shard_name(s) for s in range(read_facts(work.upstreams["pages"].path).shards)
-        ],
-        metadata={**summary, "upstreams": {name: up.path.name for name, up in work.upstreams.items()}},
-        used=[f"corpus-round-{facts.round - 1}"] if facts.round > 1 else [],
-    )
 
 
 def _tell(work: Work, line: str) -> None:

@@ -48,9 +48,10 @@ def run(work: Work) -> Mapping[str, Any]:
     fit(work, module, data, shown=("loss", "validation_loss"))
     keep_policy(policy, work.folder)
     last = module.last_metrics
-    said = ("loss", "validation_loss", "validation_perplexity", "validation_nats_per_byte", "tokens")
+    said = ("loss", "validation_loss", "validation_perplexity", "validation_nats_per_byte")
     seen = {name: value for name, value in last.items() if name.startswith(("share_", "epochs_"))}
-    return {"parameters": parameter_count(policy.model), **{name: last.get(name) for name in said}, **seen}
+    found = {name: last.get(name) for name in said}
+    return {"parameters": parameter_count(policy.model), **found, **seen, **module.cost()}
 
 
 def held_out_texts(source: TextSource) -> Sequence[str]:

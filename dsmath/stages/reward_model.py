@@ -71,6 +71,7 @@ def run(work: Work) -> Mapping[str, Any]:
     last = module.last_metrics
     summary: dict[str, Any] = {"parameters": parameter_count(scorer.model), "loss": last.get("loss")}
     summary |= {name: value for name, value in last.items() if name.startswith("validation_")}
+    summary |= module.cost()
     if benchmark is not None:
         summary["benchmark"] = benchmark_results(
             benchmark,

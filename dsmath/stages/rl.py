@@ -18,7 +18,7 @@ from dsmath.training.tools import Tool
 from dsmath.work import Work
 
 SHOWN = ("reward_mean", "validation_accuracy", "kl", "completion_length_mean")
-SUMMARY = ("reward_mean", "accuracy", "validation_accuracy", "kl", "peak_memory_mb")
+SUMMARY = ("reward_mean", "accuracy", "validation_accuracy", "kl")
 
 
 def run(work: Work) -> Mapping[str, Any]:
@@ -95,7 +95,7 @@ def _run(work: Work, tool: Tool | None) -> Mapping[str, Any]:
     )
     fit(work, module, data, shown=SHOWN)
     keep_policy(policy, work.folder)
-    return {name: module.last_metrics.get(name) for name in SUMMARY}
+    return {**{name: module.last_metrics.get(name) for name in SUMMARY}, **module.cost()}
 
 
 def _samples(work: Work) -> list[Sampled]:

@@ -39,4 +39,5 @@ def run(work: Work) -> Mapping[str, Any]:
         "parameters": parameter_count(policy.model),
         "loss": module.last_metrics.get("loss"),
         "validation_loss": module.last_metrics.get("validation_loss"),
+        **module.cost(),
     }

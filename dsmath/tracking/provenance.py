@@ -5,6 +5,9 @@ import os
 import platform
 import subprocess
 import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,21 +18,51 @@ from omegaconf import DictConfig, OmegaConf
 from dsmath import __version__
 from dsmath.config.places import root
 from dsmath.config.schema import Experiment
+from dsmath.errors import UserError
 from dsmath.graph.chain import nodes
+from dsmath.interrupt import Interrupted
 
 CONFIG = "config.yaml"
 RECORD = "run.json"
 DIFF = "git.diff"
+FAILURE = "failure.txt"
 PACKAGES = ("torch", "lightning", "transformers", "tokenizers", "hydra-core", "omegaconf", "wandb", "numpy")
 
 
 def write_provenance(e: Experiment, config: DictConfig, folder: Path, overrides: list[str]) -> None:
     """Leave `config.yaml` (resolved), `run.json` and, in a changed checkout, `git.diff`."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / FAILURE).unlink(missing_ok=True)  # of an attempt that this one goes on with
     (folder / CONFIG).write_text(resolved_yaml(config), encoding="utf-8")
     (folder / RECORD).write_text(json.dumps(record(e, overrides), indent=1) + "\n", encoding="utf-8")
     if diff := _git("diff", "HEAD"):
         (folder / DIFF).write_text(diff + "\n", encoding="utf-8")
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What `run.json` says, as W&B's config shows it: code, packages, machine and fingerprints."""
+    said = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return {name: said[name] for name in ("dsmath", "git", "python", "packages", "machine", "fingerprints")}
+
+
+def note_wandb_run(folder: Path, run_id: str) -> None:
+    """Add the W&B run to the record, so that whoever has both knows that they are one."""
+    path = folder / RECORD
+    said = json.loads(path.read_text(encoding="utf-8")) | {"wandb": {"id": run_id}}
+    path.write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def failure_noted(folder: Path) -> Iterator[None]:
+    """Leave in `failure.txt` why the run ended without a result; the error is its last line."""
+    try:
+        yield
+    except BaseException as error:
+        mistake = isinstance(error, UserError | Interrupted)
+        text = str(error) if mistake else "".join(traceback.format_exception(error))
+        with suppress(OSError):  # a full disk, say: then the folder says nothing
+            (folder / FAILURE).write_text(f"{text.rstrip()}\n", encoding="utf-8")
+        raise
 
 
 def resolved_yaml(config: DictConfig) -> str:

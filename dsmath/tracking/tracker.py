@@ -7,10 +7,14 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
+
+if TYPE_CHECKING:
+    from dsmath.graph.run import Built
+    from dsmath.tracking.lineage import Lineage
 
 METRICS = "metrics.csv"
 SAMPLES = "samples.jsonl"
@@ -23,11 +27,14 @@ class Run(Protocol):
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None: ...
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
     def log_image(self, name: str, file: Path) -> None: ...
+    def log_histogram(self, stage: str, step: int, name: str, values: Sequence[float]) -> None: ...
+    def use_artifact(self, name: str) -> None: ...
     def log_artifact(
         self,
         name: str,
         *,
         kind: str,
+        root: Path,
         files: Sequence[Path],
         references: Sequence[Path],
         metadata: Mapping[str, Any],
@@ -37,14 +44,37 @@ class Run(Protocol):
 
 
 class Tracker:
-    """Gives each stage of a job its logger; `run` is None without W&B."""
+    """Gives each stage of a job its logger, and keeps what came of it; `run` is None without W&B."""
 
-    def __init__(self, run: Run | None = None) -> None:
+    def __init__(self, run: Run | None = None, lineage: "Lineage | None" = None) -> None:
         self.run = run
+        self._lineage = lineage
 
     def stage(self, label: str, folder: Path) -> "StageLogger":
         """The logger of one stage, which writes into the stage's folder."""
         return StageLogger(label, folder, self.run)
+
+    def publish(self, built: "Built") -> None:
+        """A result with its lineage: logged where the job made it, used where it was found."""
+        if self._lineage is None:
+            return
+        from dsmath.tracking.lineage import artifacts, metadata
+
+        for artifact in artifacts(built):
+            self._lineage.add(artifact)
+            if self.run is not None and artifact.built:
+                small, large = artifact.small_and_large()
+                self.run.log_artifact(
+                    artifact.artifact,
+                    kind=artifact.type,
+                    root=Path(artifact.folder),
+                    files=small,
+                    references=large,
+                    metadata=metadata(built, artifact),
+                    used=artifact.upstreams,
+                )
+            elif self.run is not None:
+                self.run.use_artifact(artifact.artifact)
 
 
 class StageLogger(Logger):
@@ -108,10 +138,10 @@ class StageLogger(Logger):
             self._run.log_image(f"{self._label}/{name}", file)
 
     @rank_zero_only
-    def log_artifact(self, name: str, **artifact: Any) -> None:
-        """Files as a W&B artifact, with what it was made from; see `WandbRun.log_artifact`."""
+    def log_histogram(self, name: str, values: Sequence[float], step: int) -> None:
+        """How a number is spread over a step's outputs, in W&B alone."""
         if self._run is not None:
-            self._run.log_artifact(name, **artifact)
+            self._run.log_histogram(self._label, step, name, values)
 
     def forget_after(self, step: int) -> None:
         """Drop what a killed process logged beyond the state that training resumes from."""

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 FLUSH_SECONDS = 1.0  # W&B's own 15 s lose the tail of a killed run
+ARTIFACT_SECONDS = 60  # to wait for an artifact to arrive before the run is said to use it
+AXES = ("step", "tokens", "samples", "seconds")
+AXIS = {"pretrain": "tokens"}  # other stages are drawn over their steps
 
 
 def open_run(
@@ -54,15 +57,24 @@ class WandbRun:
     def __init__(self, run: Any) -> None:
         self._run = run
         self.id: str = run.id
+        self._logged: dict[str, Any] = {}
+        self._used: set[str] = set()
 
     def define(self, stage: str) -> None:
-        """Draw the stage's metrics over the stage's own steps."""
-        self._run.define_metric(f"{stage}/step", hidden=True)
-        self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
+        """Draw the stage's metrics over its own steps, pre-training's over its tokens; the other axes are there too."""
+        for axis in AXES:
+            self._run.define_metric(f"{stage}/{axis}", hidden=axis == "step")
+        self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/{AXIS.get(stage, 'step')}")
 
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         """A row; never with W&B's own step, which drops what comes out of order."""
         self._run.log({f"{stage}/{name}": value for name, value in metrics.items()} | {f"{stage}/step": step})
+
+    def log_histogram(self, stage: str, step: int, name: str, values: Sequence[float]) -> None:
+        """The distribution of a number at a step."""
+        import wandb
+
+        self._run.log({f"{stage}/{name}": wandb.Histogram(list(values)), f"{stage}/step": step})
 
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table of its own."""
@@ -81,6 +93,7 @@ class WandbRun:
         name: str,
         *,
         kind: str,
+        root: Path,
         files: Sequence[Path],
         references: Sequence[Path],
         metadata: Mapping[str, Any],
@@ -88,20 +101,36 @@ class WandbRun:
     ) -> None:
         """Small files by their content, large ones by where they lie, and the artifacts that they were made from.
 
-        Offline W&B cannot look those up: their names are in the metadata.
+        Files are named as they lie below `root`. Offline W&B cannot look up what was used: `dsmath sync` adds it.
         """
         import wandb
 
-        artifact = wandb.Artifact(name, type=kind, metadata={**_without_dots(metadata), "used": list(used)})
+        artifact = wandb.Artifact(name, type=kind, metadata=_without_dots(metadata))
         for file in files:
-            artifact.add_file(str(file), name=file.name)
+            artifact.add_file(str(file), name=file.relative_to(root).as_posix())
         for file in references:
-            artifact.add_reference(file.absolute().as_uri(), name=f"{file.parent.name}/{file.name}", checksum=False)
-        if not self._run.offline and not self._run.disabled:
-            for source in used:
-                with suppress(wandb.errors.CommError, ValueError):  # made by a run that was not logged there
-                    self._run.use_artifact(f"{source}:latest")
-        self._run.log_artifact(artifact)
+            uri = file.absolute().as_uri()
+            artifact.add_reference(uri, name=file.relative_to(root).as_posix(), checksum=False)
+        for source in used:
+            self.use_artifact(source)
+        self._logged[name] = self._run.log_artifact(artifact)
+
+    def use_artifact(self, name: str) -> None:
+        """Note that the run reads an artifact, its own among them; nothing where W&B does not have it."""
+        import wandb
+
+        if self._run.offline or self._run.disabled or name in self._used:
+            return
+        self._used.add(name)
+        with suppress(wandb.errors.Error, ValueError):  # made by a run that was not logged there
+            if name in self._logged:
+                self._logged[name].wait(timeout=ARTIFACT_SECONDS)
+            self._run.use_artifact(f"{name}:latest")
+
+    def keep(self, file: Path) -> None:
+        """A file of the run's folder among the run's files, where there is one."""
+        if file.exists():
+            self._run.save(str(file), base_path=str(file.parent), policy="now")
 
     def summarise(self, values: Mapping[str, Any]) -> None:
         """The run's final numbers."""

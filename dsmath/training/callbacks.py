@@ -130,5 +130,8 @@ class SampleTable(L.Callback):
         if not isinstance(pl_module, PolicyOptimisation) or not pl_module.samples:
             return
         if batch.exploration % self._every == 0 and isinstance(trainer.logger, StageLogger):
-            step = max(len(pl_module.samples) // self._rows, 1)
-            trainer.logger.log_samples(pl_module.samples[::step][: self._rows], trainer.global_step)
+            samples = pl_module.samples
+            step = max(len(samples) // self._rows, 1)
+            trainer.logger.log_samples(samples[::step][: self._rows], trainer.global_step)
+            for name, values in (("rewards", [s.reward for s in samples]), ("lengths", [s.tokens for s in samples])):
+                trainer.logger.log_histogram(name, values, trainer.global_step)

@@ -32,6 +32,8 @@ class CausalLanguageModelling(TrainingModule):
         seconds = time.perf_counter() - started
         metrics |= {
             "tokens_per_second": batch.tokens.numel() / seconds,
+            "tokens": batch.tokens.numel(),
+            "samples": len(batch.ids),
             **self.about(batch),
             "peak_memory_mb": peak_memory_mb(self.device),
         }

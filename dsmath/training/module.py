@@ -3,6 +3,7 @@
 import contextlib
 import math
 import resource
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from dsmath.randomness import derive_seed
 from dsmath.training.schedule import factor
 
 T = TypeVar("T")
-SUMMED = ("tokens_per_second", "outputs")  # metrics that ranks have a part of each
+SUMMED = ("tokens_per_second", "outputs", "tokens", "samples")  # metrics that ranks have a part of each
+TOTALS = ("tokens", "samples")  # a step's are logged as the sum of all steps so far: axes to draw the others over
+COST = (*TOTALS, "seconds", "peak_memory_mb")  # what training took, for the stage's summary
 BUCKET = 2**25  # elements of gradients that ranks add at once
 GREATEST = ("_max", "peak_memory_mb", "sampler_gap")  # metrics with these endings: the greatest of all ranks counts
 
@@ -65,6 +68,9 @@ class TrainingModule(L.LightningModule):
         self._gradient_clip = gradient_clip
         self._seed = seed
         self.last_metrics: dict[str, float] = {}
+        self._totals = dict.fromkeys(TOTALS, 0.0)  # of all ranks
+        self._seconds = 0.0  # of the processes before this one
+        self._began = time.perf_counter()
 
     def parts(self) -> list[Part]:
         """What is trained; the first part's gradient norm is logged as `gradient_norm`, another's under its name."""
@@ -82,8 +88,9 @@ class TrainingModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
 
     def on_fit_start(self) -> None:
-        """Memory is counted from here."""
+        """Memory and time are counted from here."""
         forget_peak_memory(self.device)
+        self._began = time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Dropout and whatever else draws from torch's own generator draws the same again after a resume."""
@@ -130,15 +137,25 @@ class TrainingModule(L.LightningModule):
     def report(self, metrics: dict[str, float]) -> None:
         """Log a step's metrics now: before any callback saves the state, so that no resume loses a row.
 
-        They become those of all ranks: each rank has to report the same names at the same step.
+        They become those of all ranks: each rank has to report the same names at the same step. `tokens` and `samples`
+        are the step's own and become totals; `seconds` of training, those before a resume included, are added.
         """
-        metrics = self.mean_over_ranks(metrics)
+        metrics = self.mean_over_ranks({**metrics, "seconds": self._elapsed()})
         metrics |= {name: metrics[name] * self.trainer.world_size for name in SUMMED if name in metrics}
+        self._totals = {name: total + metrics.get(name, 0.0) for name, total in self._totals.items()}
+        metrics |= self._totals
         self.last_metrics = metrics
         self.log_dict(metrics, logger=False)
         if self.global_step % self.trainer.log_every_n_steps == 0 or self.global_step == self.steps:  # type: ignore[attr-defined]
             for logger in self.loggers:
                 logger.log_metrics(metrics, self.global_step)
+
+    def cost(self) -> dict[str, float | None]:
+        """Tokens and samples trained on, seconds of training, and the peak of memory."""
+        return {name: self.last_metrics.get(name) for name in COST}
+
+    def _elapsed(self) -> float:
+        return self._seconds + time.perf_counter() - self._began
 
     def mean_over_ranks(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Each metric's mean over ranks, or its greatest value (`GREATEST`); what it returned before stays as it is."""
@@ -178,9 +195,12 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The last metrics too: a run that is killed after its last step has them to say how it went."""
         checkpoint["last_metrics"] = self.last_metrics
+        checkpoint["totals"] = {**self._totals, "seconds": self._elapsed()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.last_metrics = checkpoint["last_metrics"]
+        self._totals = dict(checkpoint["totals"])
+        self._seconds = self._totals.pop("seconds")
 
     def _non_finite(self, what: str, value: float, ids: Sequence[str]) -> NonFiniteError:
         """What every rank raises: it names the first number that is not finite, and the batch of all ranks."""

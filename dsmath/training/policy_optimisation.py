@@ -51,6 +51,7 @@ class Sample:
     reward: float
     correct: bool
     advantage: float  # the mean over its tokens
+    tokens: int
 
 
 class PolicyOptimisation(TrainingModule):
@@ -163,6 +164,8 @@ class PolicyOptimisation(TrainingModule):
         tokens = float(self.experience.response_mask.sum())
         metrics["tokens_per_second"] = tokens / (metrics["seconds_rollout"] + metrics["seconds_update"])
         metrics["peak_memory_mb"] = peak_memory_mb(self.device)
+        if update == 0:  # later updates learn from the same outputs
+            metrics |= {"tokens": tokens, "samples": float(len(self.experience.ids))}
         metrics["exploration"] = exploration + 1
         if update == 0 and self._grouped:
             self._warn_of_flat_groups(metrics)
@@ -188,11 +191,12 @@ class PolicyOptimisation(TrainingModule):
         if self._continuation is not None:
             self._continuation.collect(judged.problems, judged.rollout, judged.texts, judged.results)
         found, metrics = self._experience(judged)
-        advantages = found.advantages.sum(dim=1) / found.response_mask.sum(dim=1)
+        lengths = found.response_mask.sum(dim=1)
+        advantages = found.advantages.sum(dim=1) / lengths
         self.samples = [
-            Sample(p.question, text, p.answer, float(score), r.correct, float(a))
-            for p, text, r, score, a in zip(
-                judged.problems, judged.texts, judged.results, judged.outcome, advantages, strict=True
+            Sample(p.question, text, p.answer, float(score), r.correct, float(a), int(tokens))
+            for p, text, r, score, a, tokens in zip(
+                judged.problems, judged.texts, judged.results, judged.outcome, advantages, lengths, strict=True
             )
         ]
         return found, metrics | self._tool_metrics() | {"seconds_rollout": time.perf_counter() - started}

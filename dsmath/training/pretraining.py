@@ -12,12 +12,12 @@ class Pretraining(CausalLanguageModelling):
     stage = "pretrain"
 
     def about(self, batch: PackedBatch) -> dict[str, float]:
-        """How many tokens have been trained on, and of each source: its share of them and how often it was read."""
-        data = self._data
-        found = {"tokens": float(batch.after * data.batch_rows * data.sequence_length)}
-        for name, seen in data.seen(batch.after).items():
-            found |= {f"{what}_{name}": value for what, value in seen.items()}
-        return found
+        """Of each source: its share of the tokens so far, and how often it was read."""
+        return {
+            f"{what}_{name}": value
+            for name, seen in self._data.seen(batch.after).items()
+            for what, value in seen.items()
+        }
 
     def validate(self) -> dict[str, float]:
         """The held-out loss in nats a token, its exponential, and nats a byte of text, whatever the tokenizer."""

@@ -91,6 +91,8 @@ class RewardModelling(TrainingModule):
         seconds = time.perf_counter() - started
         metrics |= {
             "tokens_per_second": float(batch.attention_mask.sum()) / seconds,
+            "tokens": float(batch.attention_mask.sum()),
+            "samples": len(batch),
             "peak_memory_mb": peak_memory_mb(self.device),
         }
         self._data.position = batch.after

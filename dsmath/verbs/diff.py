@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from dsmath.config.flat import flat
 from dsmath.errors import UserError, did_you_mean
 
 CONFIG = "config.yaml"
@@ -45,15 +46,6 @@ def read_config(run: Path) -> dict[str, Any]:
 
 def differences(left: dict[str, Any], right: dict[str, Any]) -> list[tuple[str, str, str]]:
     """(key, left value, right value) for every key whose values differ; `-` where one has none."""
-    a, b = _flat(left), _flat(right)
+    a, b = flat(left), flat(right)
     keys = [*a, *(key for key in b if key not in a)]
     return [(k, a.get(k, "-"), b.get(k, "-")) for k in keys if a.get(k, "-") != b.get(k, "-")]
-
-
-def _flat(node: Any, at: str = "") -> dict[str, str]:
-    if isinstance(node, dict) and node:
-        found: dict[str, str] = {}
-        for key, value in node.items():
-            found |= _flat(value, f"{at}.{key}" if at else str(key))
-        return found
-    return {at: str(node)}

@@ -28,7 +28,7 @@ reward: {function: {_target_: own_reward.Letters}}
 eval: {size: 6, samples: 2, max_new_tokens: 6}
 trainer: {checkpoint_every: 3, progress: false, callbacks: {sample_table: {every: 1}}}
 """
-CLOCKS = {"tokens_per_second", "peak_memory_mb", "seconds_rollout", "seconds_update", "seconds_tools"}
+CLOCKS = {"seconds", "tokens_per_second", "peak_memory_mb", "seconds_rollout", "seconds_update", "seconds_tools"}
 
 
 @dataclass
