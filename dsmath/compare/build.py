@@ -136,8 +136,8 @@ def _notes(
     """Runs of one arm that are not repetitions of each other: something else differs between them."""
     if others := [key for key in varying if key not in keys]:
         return [
-            f"runs of an arm differ in {', '.join(others)} too; the baseline's run with the same is each one's pair, and "
-            "runs of one seed count as if they were independent"
+            f"runs of an arm differ in {', '.join(others)} too; the baseline's run with the same is each one's pair, "
+            "and runs of one seed count as if they were independent"
         ]
     first: dict[str, RunRecord] = {}
     for run in runs:

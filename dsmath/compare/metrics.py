@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from dsmath.compare.record import AXES, STEP, RunRecord
 from dsmath.errors import UserError, did_you_mean
 from dsmath.tracking.labels import HELD_OUT
@@ -101,6 +103,6 @@ def curves_of(metrics: Sequence[str], runs: Sequence[RunRecord]) -> list[tuple[s
     for name in dict.fromkeys(names):
         stage, _, column = name.partition("/")
         tables = [run.history.get(stage, {}) for run in runs]
-        if any(column in table and len(table[column]) > 1 for table in tables):
+        if any(column in table and np.count_nonzero(~np.isnan(table[column])) > 1 for table in tables):
             found += [(name, x) for x in AXES if x == STEP or any(x in table for table in tables)]
     return found

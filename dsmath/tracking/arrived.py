@@ -1,6 +1,8 @@
 """What W&B's server has of a run, asked back from it, and the lineage that only it can be told."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,64 +66,73 @@ class Server:
     def add_lineage(self, local: LocalRun) -> list[str]:
         """Say which artifacts a run used; the names of those that the server does not have are returned.
 
-        Offline, W&B cannot be told. Saying it twice does no harm.
+        Offline, W&B cannot be told. Raises NotReachedError.
         """
         run = self._run(local)
-        if run is None:
+        if run is None or not local.used:
             return []
         missing = []
-        known = {_name(artifact) for artifact in run.used_artifacts()}
-        for name in local.used:
-            if name in known:
-                continue
-            artifact = self._artifact(local, name)
-            if artifact is None:
-                missing.append(name)
-            else:
-                run.use_artifact(artifact)
+        with self._answering():
+            known = {_name(artifact) for artifact in run.used_artifacts()}
+            for name in (name for name in local.used if name not in known):
+                artifact = self._artifact(local, name)
+                if artifact is None:
+                    missing.append(name)
+                else:
+                    run.use_artifact(artifact)
         return missing
 
     def arrival(self, local: LocalRun) -> Arrival:
-        """What the server has of a run, compared with its files."""
+        """What the server has of a run, compared with its files. Raises NotReachedError."""
         run = self._run(local)
         if run is None:
             return Arrival(local, "", 0, 0, 0, (f"not at {self.url}/{self.path(local)}",))
-        rows = len({row["_step"] for row in run.scan_history(keys=["_step"], use_cache=False)})
-        there = {(_name(a), a.digest) for a in run.logged_artifacts() if a.state == "COMMITTED"}
+        with self._answering():
+            rows = len({row["_step"] for row in run.scan_history(keys=["_step"], use_cache=False)})
+            there = {(_name(artifact), artifact.digest) for artifact in run.logged_artifacts()}
+            used = {_name(artifact) for artifact in run.used_artifacts()} & set(local.used)
+        logged = list(dict.fromkeys((artifact.name, artifact.digest) for artifact in local.artifacts))
+        lost = [name for name, digest in logged if (name, digest) not in there and not self._has(local, name, digest)]
         differences = []
-        finished = run.state == "finished"
-        if finished != (local.run.exit_code == 0):
+        if (run.state == "finished") != (local.run.exit_code == 0):
             expected = "finished" if local.run.exit_code == 0 else "failed"
             differences.append(f"its state is {run.state}, here it is {expected}")
         if rows != local.rows:
             differences.append(f"{rows} rows of history, here there are {local.rows}")
-        arrived = 0
-        for name, digest in dict.fromkeys((a.name, a.digest) for a in local.artifacts):
-            if (name, digest) in there or self._has(local, name, digest):
-                arrived += 1
-            else:
-                differences.append(f"artifact {name} is not whole there")
-        used = {_name(artifact) for artifact in run.used_artifacts()} & set(local.used)
-        return Arrival(local, run.state, rows, arrived, len(used), tuple(differences))
+        differences += [f"artifact {name} is not whole there" for name in lost]
+        return Arrival(local, run.state, rows, len(logged) - len(lost), len(used), tuple(differences))
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """What goes wrong here is the server's."""
+        try:
+            yield
+        except self._error as error:
+            raise NotReachedError(_first(error)) from None
 
     def _run(self, local: LocalRun) -> Any:
         try:
             run = self._api.run(f"{self.path(local)}/{local.run.id}")
             run.load(force=True)  # the client keeps what it saw before the upload
-        except self._error:
-            return None
+        except self._error as error:
+            return self._absent(error)
         return run
 
     def _artifact(self, local: LocalRun, name: str) -> Any:
         try:
             return self._api.artifact(f"{self.path(local)}/{name}:latest")
-        except self._error:
-            return None
+        except self._error as error:
+            return self._absent(error)
+
+    def _absent(self, error: Exception) -> None:
+        """None, if the server says so: the client's error is the same where it says nothing."""
+        if not self.reached():
+            raise NotReachedError(_first(error)) from None
 
     def _has(self, local: LocalRun, name: str, digest: str) -> bool:
         """Whether another run logged the same content, which W&B keeps once."""
         artifact = self._artifact(local, name)
-        return artifact is not None and artifact.state == "COMMITTED" and artifact.digest == digest
+        return artifact is not None and artifact.digest == digest
 
 
 def _name(artifact: Any) -> str:

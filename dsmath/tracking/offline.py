@@ -19,24 +19,25 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from dsmath.errors import UserError, did_you_mean
 from dsmath.tracking.leveldb_log import Log, read_log
+from dsmath.tracking.naming import APPARATUS
 from dsmath.tracking.wandb_history import History, Values, joined
 from dsmath.tracking.wandb_records import Record, nested
 
 HEADER = b":W&B\xe1\xbe\x00"  # name, number and version of the format
 OWN = "_wandb"  # what W&B itself keeps in a config and a summary
 STARTED = re.compile(r"run-(\d{8}_\d{6})-")  # in the name of a run's folder
+ELSEWHERE = APPARATUS | {"provenance"}  # what may be another when a run goes on: the machine, the places, the code
 ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact that a run logged; `used` is what it was made from, as `WandbRun.log_artifact` writes it down."""
+    """An artifact that a run logged."""
 
     name: str
     kind: str
     aliases: tuple[str, ...]
     metadata: Mapping[str, Any]
-    used: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class OfflineRun:
     """One run as its file has it, or the segments of one joined (`earlier` are the files of all but the last).
 
     `config` and `summary` are nested; keys with slashes, such as `rl/reward_mean`, are not taken apart. `opened` is the
-    config that the run was opened with. `used` are the artifacts that W&B was asked for, which works online only.
+    config that the run was opened with. `used` names the artifacts that it read, which W&B takes down online only.
     Without an `exit_code` the run never finished: it was killed, or it is still running. `records` counts the whole
     ones, `lost_bytes` what is not in any, and `damage` says it for people, empty where nothing is lost.
     """
@@ -109,7 +110,7 @@ def read_offline(file: Path) -> OfflineRun:
         config=_without_own(nested(changes)),
         opened=opened,
         summary=_without_own(nested(found.get("summary", []))),
-        history=History(found.get("history", [])),
+        history=History(found.get("history", []), {metric.step_metric for metric in found.get("metric", [])}),
         artifacts=tuple(_artifact(record) for record in found.get("artifact", [])),
         used=tuple(record.name for record in found.get("use_artifact", [])),
         exit_code=exits[-1].exit_code if exits else None,
@@ -134,7 +135,8 @@ def join(segments: Sequence[OfflineRun]) -> list[OfflineRun]:
     """One run for each id, in the order in which they began: later segments' values win, histories are appended.
 
     Rows that a killed run did again count once, as the later segment has them. Raises UserError where two runs with one
-    id were opened in different projects or with different configs: they are not one run.
+    id were opened in different projects or with different configs: they are not one run. Where and with what code a run
+    went on (`ELSEWHERE`) may differ.
     """
     by_id: dict[str, list[OfflineRun]] = {}
     for segment in sorted(segments, key=_order):
@@ -181,9 +183,7 @@ def _artifact(record: Any) -> Artifact:
     with suppress(ValueError, RecursionError):
         metadata = json.loads(record.metadata)
     metadata = metadata if isinstance(metadata, dict) else {}
-    used = metadata.get("used")
-    names = tuple(str(name) for name in used) if isinstance(used, list) else ()
-    return Artifact(record.name, record.type, tuple(record.aliases), metadata, names)
+    return Artifact(record.name, record.type, tuple(record.aliases), metadata)
 
 
 def _damage(damaged: Sequence[tuple[int, int]], log: Log) -> str:
@@ -220,11 +220,12 @@ def _order(segment: OfflineRun) -> tuple[datetime, str, Path]:
 def _joined(parts: Sequence[OfflineRun]) -> OfflineRun:
     """Segments of one id, in order."""
     known = [part for part in parts if part.opened or part.project]  # the others' records of the run are lost
-    for first, second in pairwise(known):
+    for pair in pairwise(known):
+        first, second = pair
         if (first.entity, first.project) != (second.entity, second.project):
             places = f"{first.entity}/{first.project}", f"{second.entity}/{second.project}"
             raise _not_one(first, second, "the project", *places)
-        if (difference := _difference(first.opened, second.opened)) is not None:
+        if difference := _difference(*({k: v for k, v in part.opened.items() if k not in ELSEWHERE} for part in pair)):
             raise _not_one(first, second, *difference)
     last = (known or parts)[-1]
     damage = [f"{part.file.parent.name}: {part.damage}" for part in parts if part.damage]

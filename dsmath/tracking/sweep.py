@@ -16,7 +16,7 @@ HELD_OUT_LOSS = ("validation_loss", "validation_nats_per_byte")
 
 
 class SweepResults(Callback):
-    """A Hydra callback. Comparing arms with statistics is `dsmath compare`'s work; this only says what came out."""
+    """A Hydra callback: the points, and where there are several, `dsmath compare` of them in the sweep's folder."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder = Path(config.hydra.sweep.dir)
@@ -27,7 +27,20 @@ class SweepResults(Callback):
                 writer.writeheader()
                 writer.writerows(rows)
             _print(rows, columns)
+            if len(rows) > 1:
+                _compare(folder)
             print(f"sweep folder: {folder}")
+
+
+def _compare(folder: Path) -> None:
+    """The arms side by side; a sweep that cannot be compared has its points all the same."""
+    from dsmath.errors import UserError
+    from dsmath.verbs.compare import compare
+
+    try:
+        compare([str(folder)])
+    except UserError as error:
+        print(f"not compared: {error}")
 
 
 def _number(path: Path) -> tuple[int, str]:

@@ -1,7 +1,7 @@
 """The numbers that a W&B run logged, as columns; what nobody asks for stays as it lies in the file."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,8 @@ from dsmath.tracking.wandb_records import KeyPath, split_items
 
 Values = NDArray[np.float64]
 STEP = "/step"  # ends the key of a stage's own step
-NUMBERS = np.zeros(256, bool)
-NUMBERS[list(b"-0123456789NItf")] = (
-    True  # how the JSON of a number begins; true and false are 1 and 0, as W&B draws them
-)
+NUMBERS = np.zeros(256, bool)  # how the JSON of a number begins; true and false are 1 and 0, as W&B draws them
+NUMBERS[list(b"-0123456789NItf")] = True
 
 
 class History(Mapping[str, Values]):
@@ -25,15 +23,16 @@ class History(Mapping[str, Values]):
     tables, images, histograms and the like, and every row that has nothing else.
     """
 
-    def __init__(self, rows: Sequence[Any]) -> None:
-        """Rows are W&B's `HistoryRecord`s."""
+    def __init__(self, rows: Sequence[Any], axes: Set[str] = frozenset()) -> None:
+        """Rows are W&B's `HistoryRecord`s; axes are the keys that others are drawn over, which W&B adds to any row."""
         self._rows = rows
+        self._axes = axes
 
     def columns(self, wanted: Callable[[str], bool] | None = None) -> dict[str, Values]:
         """The columns whose keys are wanted, in the order of keys; their rows are those of the whole history."""
         whole, table = self._table(wanted or (lambda _: True))
         columns = {key: column[whole] for key, column in table.items()}
-        return {key: column for key, column in columns.items() if _is_metric(key) or not np.isnan(column).all()}
+        return {key: column for key, column in columns.items() if self._is_metric(key) or not np.isnan(column).all()}
 
     def __getitem__(self, key: str) -> Values:
         return self._all[key]
@@ -47,6 +46,10 @@ class History(Mapping[str, Values]):
     @cached_property
     def _all(self) -> dict[str, Values]:
         return self.columns()
+
+    def _is_metric(self, key: str) -> bool:
+        """Whether the key says something itself; a row of nothing but W&B's own keys, steps and axes says nothing."""
+        return not key.startswith("_") and not key.endswith(STEP) and key not in self._axes
 
     def _table(self, wanted: Callable[[str], bool]) -> tuple[NDArray[np.bool_], dict[str, Values]]:
         """Which rows have numbers, and the wanted columns over all rows."""
@@ -68,7 +71,7 @@ class History(Mapping[str, Values]):
                 continue
             at = np.array(rows)[numbers]
             key = ".".join(path)
-            if _is_metric(key):
+            if self._is_metric(key):
                 whole[at] = True
             if wanted(key):
                 column = table.setdefault(key, np.full(len(self._rows), np.nan))
@@ -96,12 +99,7 @@ def joined(histories: Sequence[History]) -> History:
         kept = [row for row, k in zip(history._rows, keep, strict=True) if k] + kept
         for key, column in steps.items():
             later[key] = np.concatenate([later.get(key, ()), column[keep & ~np.isnan(column)]])
-    return History(kept)
-
-
-def _is_metric(key: str) -> bool:
-    """Whether the key says something itself; a row of nothing but W&B's own keys and steps says nothing."""
-    return not key.startswith("_") and not key.endswith(STEP)
+    return History(kept, frozenset().union(*(history._axes for history in histories)))
 
 
 def _floats(texts: list[bytes]) -> Values:

@@ -66,7 +66,8 @@ def compare(arguments: Sequence[str]) -> None:
             print(f"page: {file}")
     print(f"files: {folder}")
     if given.report:
-        print(f"report: {save_report(comparison)}")
+        markdown = next(file for file in files if file.suffix == ".md").read_text(encoding="utf-8")
+        print(f"report: {save_report(comparison, markdown)}")
 
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:

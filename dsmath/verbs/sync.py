@@ -16,8 +16,8 @@ def sync(folder: str) -> int:
     """Upload every run below a sweep's, a run's or any other folder; 0 if all of it is at the server, else 1.
 
     A resumed run's segments end as one run. A run that is uploaded is not uploaded again, but asked for again. The
-    artifacts that a run used, which W&B cannot be told offline, are added. Nothing local is changed but W&B's own marks
-    of what was uploaded; after a failure the same command goes on.
+    artifacts that a run used, which W&B cannot be told offline, are added. What the runs logged stays as it is, with
+    W&B's marks of what was uploaded beside it. After a failure the same command goes on.
 
     Raises:
         UserError: for a folder without W&B runs, two runs with one id, and without a key that the server takes.
@@ -32,7 +32,7 @@ def sync(folder: str) -> int:
         arrivals, problems, notes = _sync(runs, server)
     except NotReachedError as error:
         print(f"dsmath: W&B's server does not answer{f' ({error})' if str(error) else ''}.")
-        print(f"Nothing local was changed; when it does, `dsmath sync {folder}` goes on.")
+        print(f"No run here was changed; when it does, `dsmath sync {folder}` goes on.")
         return MISSING
     _print(arrivals)
     for line in [*unreadable, *problems, *notes]:
@@ -41,7 +41,7 @@ def sync(folder: str) -> int:
     print(f"{arrived} of {len(arrivals)} runs are whole at {server.url}")
     if not problems and not unreadable:
         return 0
-    print(f"Nothing local was changed; `dsmath sync {folder}` goes on with what is left.")
+    print(f"No run here was changed; `dsmath sync {folder}` goes on with what is left.")
     return MISSING
 
 

@@ -11,11 +11,12 @@ It is not W&B. It imitates what the client 0.31 asks of GraphQL, of the stream o
 - a wrong key (401) and an entity that does not exist (404), in the real server's words.
 
 It does not imitate: pages and pictures of any kind; teams, roles, permissions and quotas; limits of rate, size and
-number; sweeps, the launch of jobs, automations, registries and links; sampling of history (here every row comes back) and its
-Parquet exports; server-side aggregates of `define_metric`; deduplication of history by step;
-deleting; time to live of artifacts; several storage regions and uploads in parts; signed addresses (anybody who knows
-an address may read and write it); eventual consistency: what was written is there at once. A field that it does not
-know is answered with null and kept in `unknown`, so that a test sees what a newer client asks for.
+number; sweeps, the launch of jobs, automations, registries and links; sampling of history (here every row comes back)
+and its Parquet exports; server-side aggregates of `define_metric`; what W&B does with rows of one step that arrive
+twice (here both stay); deleting; time to live of artifacts; several storage regions and uploads in parts; signed
+addresses (anybody who knows an address may read and write it); eventual consistency: what was written is there at
+once. A field that it does not know is answered with null and kept in `unknown`, so that a test sees what a newer
+client wants.
 """
 
 from .server import ENTITY, KEY, TEAM, Request, WandbServer

@@ -210,7 +210,7 @@ class Run:
             "parquetHistory": lambda **_: {"parquetUrls": [], "liveData": self.rows()},
             "files": self._files,
             "fileCount": lambda **_: len(self.files),
-            "outputArtifacts": lambda **which: page(self.logged, **which),
+            "outputArtifacts": lambda **which: page([a for a in self.logged if a.committed], **which),
             "inputArtifacts": lambda **which: page(self.used, **which),
         }  # fmt: skip
 
@@ -223,10 +223,9 @@ class Run:
         last = float("inf") if maxStep is None else maxStep
         return [json.dumps(row) for row in self.rows() if minStep <= row.get("_step", 0) < last][:samples]
 
-    def _sampled(  # W&B also thins the rows out, to `samples`
-        self, keys: Sequence[str] = (), minStep: int = 0, maxStep: int | None = None, **_: Any
-    ) -> list[Fields]:
-        rows = [json.loads(row) for row in self._history(minStep, maxStep)]
+    def _sampled(self, keys: Sequence[str], minStep: int = 0, maxStep: float = float("inf"), **_: Any) -> list[Fields]:
+        """Rows that have all keys; unlike that of `history`, this last step is one of them."""
+        rows = [row for row in self.rows() if minStep <= row.get("_step", 0) <= maxStep]
         return [{key: row[key] for key in keys} for row in rows if all(key in row for key in keys)]
 
     def _files(self, names: Sequence[str] = (), fileNames: Sequence[str] = (), **which: Any) -> Fields:
@@ -360,8 +359,13 @@ class View:
     values: dict[str, Any]
     created: str = field(default_factory=now)
 
+    @property
+    def key(self) -> str:
+        """Clients read it out of an address, as base64."""
+        return base64.b64encode(f"View:{self.id}".encode()).decode()
+
     def fields(self) -> Fields:
         return self.values | {
-            "__typename": "View", "id": f"View:{self.id}", "project": self.project, "user": self.project.account,
+            "__typename": "View", "id": self.key, "project": self.project, "user": self.project.account,
             "entityName": self.project.entity, "createdAt": self.created, "updatedAt": now(),
         }  # fmt: skip

@@ -59,6 +59,12 @@ class WandbServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
+    def __enter__(self) -> "WandbServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.refuse()
+
     def refuse(self) -> None:
         """Connections are refused, and those that are open are closed, until `accept`."""
         self._http.shutdown()

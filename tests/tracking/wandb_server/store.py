@@ -227,7 +227,7 @@ class Store:
         if view is None:
             project = self.project(given["entityName"], given["projectName"], "upsertView")
             view = View(next(self._numbers), project, dict.fromkeys(VIEW))
-            project.views[f"View:{view.id}"] = view
+            project.views[view.key] = view
         view.values |= {key: given[key] for key in view.values if given.get(key) is not None}
         return {"view": view, "inserted": inserted}
 
