@@ -17,7 +17,7 @@ FLOORS = (
     ("annotate",),
     ("job",),
     ("launch",),
-    ("tracking.report", "tracking.provenance"),
+    ("compare", "tracking.report", "tracking.provenance", "tracking.lineage"),
     ("graph",),
     ("stages",),
     ("training",),

@@ -12,9 +12,11 @@ dsmath: mine a math corpus, pre-train, fine-tune, and compare PPO, GRPO and ever
   dsmath kl.coef=0.01 sampling.group_size=16    change anything; what is not touched is found again
   dsmath stage=corpus round=2             a round of the corpus; `dsmath annotate` decides on its domains
   dsmath ablation=group_size              a sweep; so is kl.coef=0,0.04
+  dsmath compare SWEEP                    its arms over seeds, with intervals: tables, plots, a page
   dsmath --cfg job experiment=grpo_7b     the composed config
 
-also: dsmath rerun RUN · diff RUN RUN · mcnemar A B [OUT.csv] · grade FILE.jsonl [OUT.jsonl] · schema [FOLDER]
+also: dsmath rerun RUN · diff RUN RUN · lineage RUN · sync FOLDER · mcnemar A B [OUT.csv]
+      grade FILE.jsonl [OUT.jsonl] · schema [FOLDER]
 options: --help --version --cfg job|hydra|all [--resolve] [--package KEY] --multirun --config-dir FOLDER
 precedence: config < groups < algorithm < experiment < ablation < local < command line
 """

@@ -94,10 +94,11 @@ class Server:
         logged = list(dict.fromkeys((artifact.name, artifact.digest) for artifact in local.artifacts))
         lost = [name for name, digest in logged if (name, digest) not in there and not self._has(local, name, digest)]
         differences = []
-        if (run.state == "finished") != (local.run.exit_code == 0):
+        torn = bool(local.run.damage)  # by a full disk, perhaps: what was sent online before is more than is here
+        if (run.state == "finished") != (local.run.exit_code == 0) and not torn:
             expected = "finished" if local.run.exit_code == 0 else "failed"
             differences.append(f"its state is {run.state}, here it is {expected}")
-        if rows != local.rows:
+        if rows < local.rows or (rows > local.rows and not torn):
             differences.append(f"{rows} rows of history, here there are {local.rows}")
         differences += [f"artifact {name} is not whole there" for name in lost]
         return Arrival(local, run.state, rows, len(logged) - len(lost), len(used), tuple(differences))

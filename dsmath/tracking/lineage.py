@@ -13,6 +13,7 @@ from typing import Any
 from dsmath.graph.graph import Node
 from dsmath.graph.run import Built
 from dsmath.graph.store import RECORD as ENTRY
+from dsmath.tracking.tracker import Run
 
 LINEAGE = "lineage.json"
 KINDS = {
@@ -91,8 +92,25 @@ class Lineage:
         self._run_id = run_id
         self._nodes: list[Artifact] = []
 
-    def add(self, artifact: Artifact) -> None:
-        """One more, and the file with it."""
+    def publish(self, built: Built, run: Run | None) -> None:
+        """A result: logged to W&B where this job made it, used where it was found, and in the file either way."""
+        for artifact in artifacts(built):
+            self._add(artifact)
+            if run is not None and artifact.built:
+                small, large = artifact.small_and_large()
+                run.log_artifact(
+                    artifact.artifact,
+                    kind=artifact.type,
+                    root=Path(artifact.folder),
+                    files=small,
+                    references=large,
+                    metadata=_metadata(built, artifact),
+                    used=artifact.upstreams,
+                )
+            elif run is not None:
+                run.use_artifact(artifact.artifact)
+
+    def _add(self, artifact: Artifact) -> None:
         self._nodes.append(artifact)
         content = {"run": self._run_id, "nodes": [asdict(node) for node in self._nodes]}
         beside = self._file.with_suffix(".writing")
@@ -100,7 +118,7 @@ class Lineage:
         beside.replace(self._file)
 
 
-def metadata(built: Built, artifact: Artifact) -> dict[str, Any]:
+def _metadata(built: Built, artifact: Artifact) -> dict[str, Any]:
     """What W&B says of an artifact besides its files."""
     return {
         "label": artifact.label,

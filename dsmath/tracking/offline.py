@@ -220,12 +220,8 @@ def _order(segment: OfflineRun) -> tuple[datetime, str, Path]:
 def _joined(parts: Sequence[OfflineRun]) -> OfflineRun:
     """Segments of one id, in order."""
     known = [part for part in parts if part.opened or part.project]  # the others' records of the run are lost
-    for pair in pairwise(known):
-        first, second = pair
-        if (first.entity, first.project) != (second.entity, second.project):
-            places = f"{first.entity}/{first.project}", f"{second.entity}/{second.project}"
-            raise _not_one(first, second, "the project", *places)
-        if difference := _difference(*({k: v for k, v in part.opened.items() if k not in ELSEWHERE} for part in pair)):
+    for first, second in pairwise(known):
+        if difference := _difference(_identity(first), _identity(second)):
             raise _not_one(first, second, *difference)
     last = (known or parts)[-1]
     damage = [f"{part.file.parent.name}: {part.damage}" for part in parts if part.damage]
@@ -247,11 +243,16 @@ def _joined(parts: Sequence[OfflineRun]) -> OfflineRun:
     )
 
 
+def _identity(part: OfflineRun) -> dict[str, Any]:
+    """What all segments of a run have in common."""
+    return {"project": part.project, **{key: value for key, value in part.opened.items() if key not in ELSEWHERE}}
+
+
 def _not_one(first: OfflineRun, second: OfflineRun, key: str, before: object, after: object) -> UserError:
     shown = [("nothing" if value is ABSENT else f"{value!r}")[:200] for value in (before, after)]
     return UserError(
-        f"{first.file.parent} and {second.file.parent} both have the id {first.id}, and {key} is {shown[0]} in one and "
-        f"{shown[1]} in the other: expected the segments of one run, which have the same config; leave one of them out"
+        f"{first.file.parent} and {second.file.parent}: both have the id {first.id}, and {key} is {shown[0]} in the "
+        f"first and {shown[1]} in the second; expected the segments of one run, with one config: leave one out"
     )
 
 

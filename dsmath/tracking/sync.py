@@ -1,6 +1,7 @@
 """Offline W&B runs uploaded: what is here, what it needs, and `wandb sync` watched over."""
 
 import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -73,7 +74,7 @@ def local_runs(folder: Path) -> tuple[list[LocalRun], list[str]]:
         UserError: for no folder, a folder without W&B runs, and two runs with one id.
     """
     unreadable, segments = [], []
-    for file in find_offline(folder):
+    for file in _distinct(find_offline(folder)):
         try:
             segments.append(read_offline(file))
         except UserError as error:
@@ -84,6 +85,15 @@ def local_runs(folder: Path) -> tuple[list[LocalRun], list[str]]:
             "A run has one with logger=wandb, which is the default"
         )
     return [_local(run) for run in join(segments)], unreadable
+
+
+def _distinct(files: Sequence[Path]) -> list[Path]:
+    """Without copies: some ways of copying make a folder of the link `latest-run`, which is then a run with no date."""
+    kept: dict[bytes, Path] = {}
+    for file in files:
+        content = file.read_bytes() if file.stat().st_size else str(file).encode()  # empty ones are told one by one
+        kept[hashlib.sha256(content).digest()] = file  # those without a date come first
+    return [file for file in files if file in kept.values()]
 
 
 def _local(run: OfflineRun) -> LocalRun:

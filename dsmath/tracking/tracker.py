@@ -7,14 +7,10 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
-
-if TYPE_CHECKING:
-    from dsmath.graph.run import Built
-    from dsmath.tracking.lineage import Lineage
 
 METRICS = "metrics.csv"
 SAMPLES = "samples.jsonl"
@@ -43,10 +39,16 @@ class Run(Protocol):
     def summarise(self, values: Mapping[str, Any]) -> None: ...
 
 
+class Publisher(Protocol):
+    """Keeps results with their lineage (dsmath/tracking/lineage.py); `run` is None without W&B."""
+
+    def publish(self, built: Any, run: Run | None) -> None: ...
+
+
 class Tracker:
     """Gives each stage of a job its logger, and keeps what came of it; `run` is None without W&B."""
 
-    def __init__(self, run: Run | None = None, lineage: "Lineage | None" = None) -> None:
+    def __init__(self, run: Run | None = None, lineage: "Publisher | None" = None) -> None:
         self.run = run
         self._lineage = lineage
 
@@ -54,27 +56,10 @@ class Tracker:
         """The logger of one stage, which writes into the stage's folder."""
         return StageLogger(label, folder, self.run)
 
-    def publish(self, built: "Built") -> None:
-        """A result with its lineage: logged where the job made it, used where it was found."""
-        if self._lineage is None:
-            return
-        from dsmath.tracking.lineage import artifacts, metadata
-
-        for artifact in artifacts(built):
-            self._lineage.add(artifact)
-            if self.run is not None and artifact.built:
-                small, large = artifact.small_and_large()
-                self.run.log_artifact(
-                    artifact.artifact,
-                    kind=artifact.type,
-                    root=Path(artifact.folder),
-                    files=small,
-                    references=large,
-                    metadata=metadata(built, artifact),
-                    used=artifact.upstreams,
-                )
-            elif self.run is not None:
-                self.run.use_artifact(artifact.artifact)
+    def publish(self, built: Any) -> None:
+        """A result of the graph, with what it grew from."""
+        if self._lineage is not None:
+            self._lineage.publish(built, self.run)
 
 
 class StageLogger(Logger):
@@ -123,7 +108,7 @@ class StageLogger(Logger):
         with self._samples.open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         if self._run is not None:
-            self._run.log_table(f"{self._label}/samples", list(rows[0]), [list(row.values()) for row in rows])
+            self._run.log_table(f"{self._label}/completions", list(rows[0]), [list(row.values()) for row in rows])
 
     @rank_zero_only
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -3,17 +3,20 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from dsmath.tracking.wandb_records import KeyPath, split_items
+from dsmath.tracking.wandb_records import CLASSES, KeyPath, split_items
 
 Values = NDArray[np.float64]
 STEP = "/step"  # ends the key of a stage's own step
 NUMBERS = np.zeros(256, bool)  # how the JSON of a number begins; true and false are 1 and 0, as W&B draws them
 NUMBERS[list(b"-0123456789NItf")] = True
+
+
+HistoryRecord = CLASSES["HistoryRecord"]
 
 
 class History(Mapping[str, Values]):
@@ -23,8 +26,11 @@ class History(Mapping[str, Values]):
     tables, images, histograms and the like, and every row that has nothing else.
     """
 
-    def __init__(self, rows: Sequence[Any], axes: Set[str] = frozenset()) -> None:
-        """Rows are W&B's `HistoryRecord`s; axes are the keys that others are drawn over, which W&B adds to any row."""
+    def __init__(self, rows: Sequence[bytes], axes: Set[str] = frozenset()) -> None:
+        """Rows are W&B's `HistoryRecord`s as they lie in the file, half as large as parsed ones.
+
+        Axes are the keys that others are drawn over; W&B adds them to any row.
+        """
         self._rows = rows
         self._axes = axes
 
@@ -55,7 +61,11 @@ class History(Mapping[str, Values]):
         """Which rows have numbers, and the wanted columns over all rows."""
         items: dict[KeyPath, tuple[list[int], list[bytes]]] = {}
         for number, row in enumerate(self._rows):
-            for path, text in split_items(row.item):
+            try:
+                record = HistoryRecord.FromString(row)
+            except DecodeError:  # its checksum held: whoever wrote it wrote something else
+                continue
+            for path, text in split_items(record.item):
                 rows, texts = items.get(path) or items.setdefault(path, ([], []))
                 rows.append(number)
                 texts.append(text)
@@ -86,7 +96,7 @@ def joined(histories: Sequence[History]) -> History:
     step. A stage's step is the column `STAGE/step`.
     """
     later: dict[str, Values] = {}
-    kept: list[Any] = []
+    kept: list[bytes] = []
     for history in reversed(histories):
         whole, steps = history._table(lambda key: key.endswith(STEP))
         known = np.zeros(len(whole), bool)

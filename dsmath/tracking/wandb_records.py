@@ -14,7 +14,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 KeyPath = tuple[str, ...]  # a key, and keys below it
 
-# name of a field → its number and type; `*` is repeated, a capital first letter another message of this table
+# name of a field → its number and type; `*` is repeated, a capital first letter another message of this table. What
+# is `bytes` here is a message that waits to be parsed.
 MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "Timestamp": {"seconds": (1, "int64"), "nanos": (2, "int32")},
     "Item": {
@@ -51,7 +52,7 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "MetricRecord": {"step_metric": (4, "string")},
     "UseArtifactRecord": {"name": (3, "string")},
     "Record": {
-        "history": (2, "HistoryRecord"),
+        "history": (2, "bytes"),
         "summary": (3, "SummaryRecord"),
         "config": (5, "ConfigRecord"),
         "artifact": (8, "ArtifactRecord"),

@@ -205,7 +205,16 @@ def test_a_prompts_file_is_read_by_plan(dsmath: Dsmath) -> None:
     )
 
 
-@pytest.mark.parametrize(("verb", "word"), [("grade", "`label`"), ("mcnemar", "McNemar's exact p-value")])
+@pytest.mark.parametrize(
+    ("verb", "word"),
+    [
+        ("grade", "`label`"),
+        ("mcnemar", "McNemar's exact p-value"),
+        ("compare", "--baseline VALUE"),
+        ("lineage", "RUN is a run's folder"),
+        ("sync", "upload"),
+    ],  # fmt: skip
+)
 def test_a_verb_that_takes_files_explains_itself(dsmath: Dsmath, verb: str, word: str) -> None:
     code, out, _ = dsmath(verb, "--help")
     assert code == 0

@@ -1,6 +1,7 @@
 """Arms against scipy's own tests, closed forms and simulation; what few seeds cannot show is called too small."""
 
 import math
+from collections.abc import Iterable
 from itertools import product
 
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from dsmath.compare.arms import Block
 from dsmath.compare.comparison import Arm
 from dsmath.compare.statistics import (
     column_band,
@@ -20,6 +22,13 @@ from dsmath.compare.statistics import (
 )
 
 BASE = Arm("x = 1", {"x": "1"})
+
+
+def seeds(values: Iterable[float], first: int = 0) -> dict[Block, float]:
+    """Values by blocks that are seeds alone."""
+    return {(first + i,): float(value) for i, value in enumerate(values)}
+
+
 values = st.lists(st.floats(-5, 5, width=32), min_size=2, max_size=8).filter(lambda v: max(v) - min(v) > 1e-3)
 
 
@@ -38,7 +47,7 @@ def test_a_single_value_has_no_spread() -> None:
 @given(values, values)
 def test_arms_with_common_seeds_are_paired_as_scipys_paired_test_is(a: list[float], b: list[float]) -> None:
     n = min(len(a), len(b))
-    own, base = dict(enumerate(a)), dict(enumerate(b))
+    own, base = seeds(a), seeds(b)
     found = difference(own, base, 0.95)
     assert (found.paired, found.seeds) == (True, n)
     gaps = np.subtract(a[:n], b[:n])
@@ -50,7 +59,7 @@ def test_arms_with_common_seeds_are_paired_as_scipys_paired_test_is(a: list[floa
 
 @given(values, values)
 def test_arms_without_common_seeds_are_compared_as_welchs_test_does(a: list[float], b: list[float]) -> None:
-    found = difference(dict(enumerate(a)), dict(enumerate(b, start=100)), 0.95)
+    found = difference(seeds(a), seeds(b, 100), 0.95)
     peer = stats.ttest_ind(a, b, equal_var=False)
     assert not found.paired
     assert found.p == pytest.approx(peer.pvalue, rel=1e-6)
@@ -58,11 +67,10 @@ def test_arms_without_common_seeds_are_compared_as_welchs_test_does(a: list[floa
 
 
 def test_pairing_finds_what_the_spread_between_seeds_hides() -> None:
-    base = {0: 0.20, 1: 0.50, 2: 0.80, 3: 0.35}
-    arm = {0: 0.23, 1: 0.54, 2: 0.83, 3: 0.38}
-    assert (difference(arm, base, 0.95).p or 1) < 0.001
-    apart = {seed + 10: value for seed, value in arm.items()}
-    assert (difference(apart, base, 0.95).p or 0) > 0.8
+    base = (0.20, 0.50, 0.80, 0.35)
+    arm = (0.23, 0.54, 0.83, 0.38)
+    assert (difference(seeds(arm), seeds(base), 0.95).p or 1) < 0.001
+    assert (difference(seeds(arm, 10), seeds(base), 0.95).p or 0) > 0.8
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
@@ -78,14 +86,14 @@ def test_the_detectable_difference_is_shown_in_four_of_five_repetitions() -> Non
     generator = np.random.default_rng(0)
     gaps = generator.normal(0.0, 1.0, 4)
     gaps = (gaps - gaps.mean()) / gaps.std(ddof=1)  # a spread of exactly 1
-    found = difference(dict(enumerate(gaps)), dict.fromkeys(range(4), 0.0), 0.95)
+    found = difference(seeds(gaps), seeds([0.0] * 4), 0.95)
     repeated = generator.normal(found.detectable, 1.0, (20_000, 4))
     shown = (stats.ttest_1samp(repeated, 0.0, axis=1).pvalue < 0.05).mean()
     assert shown == pytest.approx(0.8, abs=0.015)
 
 
-def arm(label: str, *by_seed: float) -> tuple[Arm, dict[int | None, float]]:
-    return Arm(label, {"x": label}), dict(enumerate(by_seed))
+def arm(label: str, *by_seed: float) -> tuple[Arm, dict[Block, float]]:
+    return Arm(label, {"x": label}), seeds(by_seed)
 
 
 def table(**arms: tuple[float, ...]):  # type: ignore[no-untyped-def]

@@ -43,7 +43,7 @@ def test_a_whole_job_is_one_wandb_run_and_leaves_no_secret(dsmath: Dsmath, tmp_p
     flat = json.dumps(run.summary)
     assert str(results["eval@rl/held_out"]["greedy"]) in flat
     assert any(name.startswith("eval/rl") for name in run.summary)
-    tables = [row for row in run.history if any(key.startswith("rl/samples") for key in row)]
+    tables = [row for row in run.history if any(key.startswith("rl/completions") for key in row)]
     assert len(tables) == 3
 
     for file in [*folder.rglob("*"), *(tmp_path / "store").rglob("*")]:

@@ -47,12 +47,17 @@ main(["sync", sys.argv[1]])
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs, logged offline once for all tests: `abc` finished and made sft-1; `def` was stopped and made rl-2."""
+    """Two runs, logged offline once for all: `abc` made sft-1 and failed; `def` was stopped, went on and made rl-2."""
     folder = tmp_path_factory.mktemp("template")
     with WandbServer() as nobody_asks:
-        finished, stopped = "range(3), made='sft-1'", "[0, 1], exit_code=143, made='rl-2'"
-        runs = f"logged('sweep/0', 'abc', {finished}); logged('sweep/1', 'def', {stopped})"
-        Client(nobody_asks, folder).run(LOG + runs)
+        Client(nobody_asks, folder).run(
+            LOG
+            + """
+logged("sweep/0", "abc", range(3), exit_code=3, made="sft-1")
+logged("sweep/1", "def", range(2), exit_code=143)
+logged("sweep/2", "def", range(2, 5), made="rl-2")
+"""
+        )
         assert not nobody_asks.requests
     return folder / "sweep"
 
@@ -60,7 +65,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def sweep(template: Path, client: Client) -> Path:
     """A copy of the two runs; what `log_artifact` staged stays where it is."""
-    return Path(shutil.copytree(template, client.folder / "sweep"))
+    return Path(shutil.copytree(template, client.folder / "sweep", symlinks=True))
 
 
 def synced(client: Client, folder: Path | str, *, expected: int, **environment: str) -> CompletedProcess[str]:
@@ -89,17 +94,17 @@ def steps(server: WandbServer, run_id: str) -> list[int]:
 
 def test_a_sweep_arrives_and_is_not_uploaded_again(server: WandbServer, client: Client, sweep: Path) -> None:
     said = synced(client, "sweep", expected=0).stdout
-    run, failed = (server.store.run(f"{server.entity}/{PROJECT}/{name}") for name in ("abc", "def"))
-    assert (run.state, steps(server, "abc"), [a.collection.name for a in run.logged]) == (
-        "finished", [0, 1, 2], ["sft-1"],
-    )  # fmt: skip
-    assert (failed.state, failed.exit_code, steps(server, "def")) == ("failed", 143, [0, 1])
+    failed, run = (server.store.run(f"{server.entity}/{PROJECT}/{name}") for name in ("abc", "def"))
+    assert (failed.state, failed.exit_code, steps(server, "abc")) == ("failed", 3, [0, 1, 2])
+    assert (run.state, steps(server, "def")) == ("finished", [0, 1, 2, 3, 4])
+    assert [row["_step"] for row in run.rows()] == [0, 1, 2, 3, 4]
+    assert [[a.collection.name for a in each.logged] for each in (failed, run)] == [["sft-1"], ["rl-2"]]
     assert run.values | {"host": ""} == {
-        "displayName": "name-abc", "group": "g", "jobType": "rl", "tags": ["a", "b"], "host": "",
+        "displayName": "name-def", "group": "g", "jobType": "rl", "tags": ["a", "b"], "host": "",
     }  # fmt: skip
     assert run.config["kl"]["value"] == {"coef": 0.04}
     assert "name-abc (abc): uploaded, 3 rows" in said
-    assert "name-def (def): uploaded, 2 rows" in said
+    assert "name-def (def): uploaded, 5 rows" in said
     assert f"2 of 2 runs are whole at {server.url}" in said
 
     again = synced(client, sweep / "0", expected=0).stdout
@@ -126,25 +131,15 @@ def test_a_killed_run_and_the_one_that_went_on_end_as_one(server: WandbServer, c
     assert "5 of 5" in said
 
 
-def test_the_segments_of_a_resumed_run_end_as_one(server: WandbServer, client: Client, sweep: Path) -> None:
-    client.run(LOG + "logged('sweep/2', 'def', range(2, 5))")
-    said = synced(client, "sweep", expected=0).stdout
-    run = server.store.run(f"{server.entity}/{PROJECT}/def")
-    assert (run.state, steps(server, "def")) == ("finished", [0, 1, 2, 3, 4])
-    assert [row["_step"] for row in run.rows()] == [0, 1, 2, 3, 4]
-    assert "name-def (def): uploaded, 5 rows" in said
-    assert "2 of 2 runs" in said
-
-
 @pytest.mark.slow
 def test_a_segment_of_a_run_that_was_uploaded_before_goes_on_with_it(
     server: WandbServer, client: Client, sweep: Path
 ) -> None:
     synced(client, "sweep", expected=0)
-    client.run(LOG + "logged('sweep/1', 'def', range(2, 5))")
+    client.run(LOG + "logged('sweep/1', 'def', range(5, 7))")
     synced(client, "sweep", expected=0)
     run = server.store.run(f"{server.entity}/{PROJECT}/def")
-    assert (run.state, steps(server, "def")) == ("finished", [0, 1, 2, 3, 4])
+    assert (run.state, steps(server, "def")) == ("finished", [0, 1, 2, 3, 4, 5, 6])
 
 
 def test_files_of_an_artifact_that_are_gone_are_named_and_the_rest_arrives(server: WandbServer, client: Client) -> None:
@@ -218,7 +213,7 @@ def test_a_server_that_goes_down_in_the_middle_loses_nothing(server: WandbServer
 
 @pytest.mark.slow
 def test_an_entity_that_does_not_exist_is_named(server: WandbServer, client: Client, sweep: Path) -> None:
-    client.run(LOG + "logged('sweep/2', 'ghi', [0], entity='nobody')")
+    client.run(LOG + "logged('sweep/3', 'ghi', [0], entity='nobody')")
     said = synced(client, "sweep", expected=1).stdout
     assert "name-ghi (ghi): not uploaded: entity nobody not found during upsertBucket" in said
     assert "name-abc (abc): uploaded, 3 rows" in said
@@ -231,10 +226,10 @@ def test_what_a_server_lost_is_named(server: WandbServer, client: Client, sweep:
     synced(client, sweep / "0", expected=0)
     run = server.store.run(f"{server.entity}/{PROJECT}/abc")
     del run.streams["wandb-history.jsonl"][1]
-    run.complete = False
+    run.exit_code = 0
     said = synced(client, sweep / "0", expected=1).stdout
     assert "name-abc (abc): 2 rows of history, here there are 3" in said
-    assert "its state is running, here it is finished" in said
+    assert "its state is finished, here it is failed" in said
     server.store.projects.clear()
     said = synced(client, sweep / "0", expected=1).stdout
     assert f"name-abc (abc): not at {server.url}/{server.entity}/{PROJECT}" in said
@@ -242,7 +237,7 @@ def test_what_a_server_lost_is_named(server: WandbServer, client: Client, sweep:
 
 @pytest.mark.slow
 def test_a_file_that_is_no_run_is_named_and_the_others_arrive(server: WandbServer, client: Client, sweep: Path) -> None:
-    empty = sweep / "2/wandb/offline-run-20260101_000000-xyz/run-xyz.wandb"
+    empty = sweep / "3/wandb/offline-run-20260101_000000-xyz/run-xyz.wandb"
     empty.parent.mkdir(parents=True)
     empty.touch()
     assert "run-xyz.wandb: the file is empty" in synced(client, "sweep", expected=1).stdout
@@ -286,6 +281,15 @@ def test_a_run_whose_network_died_is_synced_once_it_is_back(server: WandbServer,
     run = server.store.run(f"{server.entity}/{PROJECT}/abc")
     assert run.state == "finished"
     assert sorted(set(steps(server, "abc"))) == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_a_copy_that_made_a_folder_of_the_link_to_the_latest_run_is_one_run(
+    server: WandbServer, client: Client, template: Path
+) -> None:
+    shutil.copytree(template, client.folder / "sweep", symlinks=False)  # as scp -r does
+    assert "name-abc (abc): uploaded, 3 rows" in synced(client, "sweep", expected=0).stdout
+    assert steps(server, "abc") == [0, 1, 2]
 
 
 @pytest.mark.slow

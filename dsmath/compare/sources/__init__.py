@@ -63,7 +63,8 @@ def _read(source: str, filters: Mapping[str, str]) -> tuple[list[RunRecord], lis
         return read_offline_runs(path), []
     if path.exists() or not ADDRESS.match(source):
         siblings = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"{source}: no such folder{did_you_mean(source, siblings)}; expected {EXPECTED}")
+        what = "a file" if path.exists() else f"no such folder{did_you_mean(source, siblings)}"
+        raise UserError(f"{source}: {what}; expected {EXPECTED}")
     asked = {theirs: filters[ours] for ours, theirs in OF_A_RUN.items() if ours in filters and ours != "state"}
     return read_project(source, {**asked, **({"tags": filters[TAG]} if TAG in filters else {})}), []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmath.compare.record import RunRecord, State, Values
+from dsmath.compare.record import STEP, RunRecord, State, Values
 from dsmath.compare.sources.normal import final_numbers, stage_tables, with_last_values
 from dsmath.config.flat import flat
 from dsmath.errors import UserError
@@ -130,9 +130,11 @@ def _entries(given: Any) -> Sequence[tuple[str, Any]]:
 
 
 def _own(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Without W&B's bookkeeping and without what it keeps of tables and pictures."""
+    """Without W&B's bookkeeping, the steps, and what it keeps of tables and pictures."""
     return {
         key: value
         for key, value in summary.items()
-        if not key.startswith("_") and not (isinstance(value, Mapping) and "_type" in value)
+        if not key.startswith("_")
+        and not key.endswith(f"/{STEP}")
+        and not (isinstance(value, Mapping) and "_type" in value)
     }

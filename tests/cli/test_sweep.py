@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from dsmath.tracking.sweep import SweepResults
+from dsmath.verbs.sweep import SweepResults
 
 
 def test_a_sweeps_table_shows_what_varied_and_names_what_failed(
