@@ -213,7 +213,7 @@ def test_a_prompts_file_is_read_by_plan(dsmath: Dsmath) -> None:
         ("compare", "--baseline VALUE"),
         ("lineage", "RUN is a run's folder"),
         ("sync", "upload"),
-    ],  # fmt: skip
+    ],
 )
 def test_a_verb_that_takes_files_explains_itself(dsmath: Dsmath, verb: str, word: str) -> None:
     code, out, _ = dsmath(verb, "--help")
