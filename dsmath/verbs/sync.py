@@ -54,7 +54,7 @@ def _sync(runs: "Sequence[LocalRun]", server: "Server") -> "tuple[list[Arrival],
         if run.run.damage:
             notes.append(f"{run.title}: {run.run.damage}; the rest is uploaded")
         if run.running:
-            problems.append(f"{run.title}: may still be running, so it waits: {run.run.file}")
+            problems.append(f"{run.title}: may still be running (it wrote within the last minute), so it waits")
         elif not run.waiting:
             print(f"{run.title}: uploaded before, not uploaded again")
         elif run.online and not server.arrival(run).differences:

@@ -118,7 +118,7 @@ def test_a_sweep_arrives_and_is_not_uploaded_again(server: WandbServer, client: 
 def test_a_killed_run_and_the_one_that_went_on_end_as_one(server: WandbServer, client: Client) -> None:
     client.run(LOG + "logged('sweep/0', 'abc', range(3), exit_code='killed')", expected=-9)
     waits = synced(client, "sweep", expected=1).stdout
-    assert "name-abc (abc): may still be running, so it waits" in waits
+    assert "name-abc (abc): may still be running (it wrote within the last minute), so it waits" in waits
     assert not server.store.projects
     client.run(LOG + "logged('sweep/1', 'abc', range(3, 5))")
     ended(client.folder / "sweep")
@@ -175,9 +175,7 @@ def test_lineage_is_added_and_what_the_server_lacks_is_named(server: WandbServer
     assert "pretrain-0" not in said  # the run that made sft-1 used it
 
 
-@pytest.mark.parametrize(
-    ("key", "said"), [("0" * 40, "refuses the key"), ("", "not logged in"), ("short", "refuses the key")]
-)
+@pytest.mark.parametrize(("key", "said"), [("0" * 40, "refuses the key"), ("", "not logged in")])
 def test_without_a_key_that_the_server_takes_nothing_is_done(
     server: WandbServer, client: Client, sweep: Path, key: str, said: str
 ) -> None:

@@ -220,6 +220,7 @@ def test_a_wrong_key_and_an_unknown_entity_are_said_at_once(
     assert not any(project.runs for project in server.store.projects.values())
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_is_waited_for_as_long_as_is_wanted(client: Client, server: WandbServer) -> None:
     server.refuse()
     began = time.monotonic()
