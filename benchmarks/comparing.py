@@ -55,9 +55,8 @@ def main() -> None:
     for name, default in (("runs", 200), ("steps", 1000), ("metrics", 20)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{machine}, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as place:
         sweep = Path(place) / "sweep"
         size = write_sweep(sweep, given.runs, given.steps, given.metrics)

@@ -38,7 +38,14 @@ def test_every_question_is_answered_once_greedily_and_so_often_at_the_temperatur
     assert len({a.completion for a in found if a.id == questions[0] and a.sample >= 0}) > 1, "samples differ"
 
 
-@pytest.mark.parametrize("moment", ["while answering:2", "before a batch is kept:2", "before a batch is kept:4"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "while answering:2",
+        pytest.param("before a batch is kept:2", marks=pytest.mark.slow),
+        pytest.param("before a batch is kept:4", marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_run_goes_on_behind_the_last_batch_to_the_same_answers(
     dsmath: Dsmath, tmp_path: Path, undisturbed: Path, moment: str
 ) -> None:

@@ -116,6 +116,7 @@ def kill_again_and_again(dsmath: Dsmath, folder: Path, web: SmallWeb, moments: t
     assert_undisturbed(folder / "store", web)
 
 
+@pytest.mark.slow
 def test_killed_at_the_worst_moments(dsmath: Dsmath, tmp_path: Path, web: SmallWeb) -> None:
     kill_again_and_again(dsmath, tmp_path, web, MOMENTS)
 

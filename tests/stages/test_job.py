@@ -27,6 +27,13 @@ def test_a_whole_job_is_one_wandb_run_and_leaves_no_secret(dsmath: Dsmath, tmp_p
     assert (folder / "learning.png").read_bytes()[:4] == b"\x89PNG"
     assert {"stage", "step", "loss"} <= set((folder / "metrics.csv").read_text().splitlines()[0].split(","))
 
+    assert results["rl"]["samples"] == 24, "three explorations of eight outputs, however often they are learned from"
+    assert results["sft"]["tokens"] > results["sft"]["samples"] > 5
+    assert all(results[stage][cost] > 0 for stage in ("sft", "rl") for cost in ("tokens", "seconds", "peak_memory_mb"))
+    grown = {node["label"]: node["upstreams"] for node in json.loads((folder / "lineage.json").read_text())["nodes"]}
+    assert list(grown) == labels
+    assert [name.rpartition("-")[0] for name in grown["answers@rl/held_out"]] == ["rl"]
+
     run = read_run(folder)
     assert (run.exit_code, run.project, run.group, run.name, run.job_type) == (
         0,
@@ -40,6 +47,8 @@ def test_a_whole_job_is_one_wandb_run_and_leaves_no_secret(dsmath: Dsmath, tmp_p
     assert run.metrics["rl/*"] == "rl/step"
     assert run.config["sampling"]["group_size"] == 4
     assert not [key for key in run.config if "." in key]
+    assert run.config["provenance"]["fingerprints"].keys() == set(labels)
+    assert json.loads((folder / "run.json").read_text())["wandb"]["id"] == run.id
     flat = json.dumps(run.summary)
     assert str(results["eval@rl/held_out"]["greedy"]) in flat
     assert any(name.startswith("eval/rl") for name in run.summary)

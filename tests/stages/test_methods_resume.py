@@ -68,6 +68,7 @@ def test_a_method_goes_on_to_the_same_bits(dsmath: Dsmath, tmp_path: Path, metho
     assert_goes_on(dsmath, tmp_path, overrides_of(method), MOMENTS)
 
 
+@pytest.mark.slow
 def test_iterations_go_on_to_the_same_bits(dsmath: Dsmath, tmp_path: Path) -> None:
     assert_goes_on(dsmath, tmp_path, overrides_of("grpo_iterative"), MOMENTS[:2])
 

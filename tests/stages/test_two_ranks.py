@@ -63,7 +63,10 @@ def test_two_ranks_learn_what_one_learns(pair: dict[str, Any], undisturbed: dict
     "moments",
     [
         # of SFT, of SFT, of RL in the middle of an exploration
-        ("before the optimizer's step:4", "half a checkpoint", "before the optimizer's step:7"),
+        pytest.param(
+            ("before the optimizer's step:4", "half a checkpoint", "before the optimizer's step:7"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             (
                 *("half a row:2", "before saving", "before saving:2", "between forward and backward:2"),

@@ -142,6 +142,7 @@ def test_a_segment_of_a_run_that_was_uploaded_before_goes_on_with_it(
     assert (run.state, steps(server, "def")) == ("finished", [0, 1, 2, 3, 4, 5, 6])
 
 
+@pytest.mark.slow
 def test_files_of_an_artifact_that_are_gone_are_named_and_the_rest_arrives(server: WandbServer, client: Client) -> None:
     client.run(LOG + "logged('sweep/0', 'abc', range(3), made='sft-1'); logged('sweep/1', 'def', [0], made='rl-2')")
     staged = [path for path in (client.folder / "data").rglob("*") if path.is_file() and "sft-1" in path.read_text()]
@@ -155,6 +156,7 @@ def test_files_of_an_artifact_that_are_gone_are_named_and_the_rest_arrives(serve
     assert server.store.projects[server.entity, PROJECT].artifact("rl-2") is not None
 
 
+@pytest.mark.slow
 def test_lineage_is_added_and_what_the_server_lacks_is_named(server: WandbServer, client: Client, sweep: Path) -> None:
     def node(label: str, name: str, built: bool, *upstreams: str) -> dict[str, Any]:
         kept = {"label": label, "fingerprint": "f", "artifact": name, "type": "model"}

@@ -134,6 +134,7 @@ for loss, run in enumerate({RUNS!r}, start=1):
     assert found[-1] == ["c", "b", "a"]
 
 
+@pytest.mark.slow
 def test_artifacts_have_their_lineage(server: WandbServer, client: Client) -> None:
     client.run(
         OPEN
@@ -267,3 +268,31 @@ run.finish(0)
             assert secret not in json.dumps([request.path, headers])
     assert sum(request.authorized for request in server.requests) > 3
     assert not list(Path(client.folder).glob(".netrc"))
+
+
+def test_a_run_that_cannot_be_online_is_logged_offline_and_uploaded_later(client: Client, server: WandbServer) -> None:
+    server.refuse()
+    done = client.run(
+        OPEN
+        + """
+from dsmath.tracking import wandb_run
+wandb_run.INIT_SECONDS = 2.0
+run = opened("run")
+run.define("rl")
+run.log("rl", 1, {"reward": 0.5})
+Path("entry.json").write_text("{}")
+files = [Path("entry.json")]
+run.log_artifact("rl-1", kind="model", root=Path(), files=files, references=[], metadata={}, used=["sft-1"])
+run.finish(0)
+print(run.id)
+"""
+    )
+    run_id = done.stdout.strip()
+    assert "W&B: " in done.stderr
+    assert "The run is logged offline; upload it later: dsmath sync run" in done.stderr
+    assert [path.name[:11] for path in (client.folder / "run" / "wandb").glob("*run-*")] == ["offline-run"]
+    assert list((client.folder / "data").rglob("artifacts/staging/*")), "a place that was set outside is kept"
+    server.accept()
+    client.run("import sys; from dsmath.cli import main; main(['sync', 'run'])")
+    run = server.store.run(f"{server.entity}/dsmath/{run_id}")
+    assert (run.state, [row["rl/reward"] for row in run.rows()]) == ("finished", [0.5])

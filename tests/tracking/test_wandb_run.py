@@ -95,3 +95,52 @@ def test_wandb_is_imported_only_for_its_logger() -> None:
     modules = "dsmath.job, dsmath.stages.rl, dsmath.stages.sft, dsmath.stages.evaluate"
     code = f"import sys, {modules}; sys.exit('wandb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class Full:
+    """A run on a full disk."""
+
+    id, offline, disabled = "abc", True, False
+
+    def log(self, row: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    def log_artifact(self, artifact: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_what_wandb_cannot_write_costs_no_training_and_is_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = WandbRun(Full(), tmp_path)
+    for step in range(3):
+        run.log("rl", step, {"reward": 0.5})
+        run.log_table("rl/completions", ["a"], [[1]])
+    run.log_artifact("rl-1", kind="model", root=tmp_path, files=[], references=[], metadata={}, used=[])
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1] for line in said] == [" log", " log_table", " log_artifact"]
+    assert all("No space left on device" in line and "Training goes on" in line for line in said)
+
+
+def test_artifacts_wait_beside_the_run_that_logged_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_DATA_DIR", "DSMATH_SET_WANDB_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "entry.json"
+    file.write_text("{}")
+    for name in ("a", "b"):
+        run = opened(tmp_path / name)
+        run.log_artifact("rl-1", kind="model", root=tmp_path, files=[file], references=[], metadata={}, used=[])
+        run.finish(0)
+        assert [p.read_text() for p in (tmp_path / name / "wandb" / "artifacts" / "staging").iterdir()] == ["{}"]
+
+
+def test_axes_are_logged_beside_the_steps_and_pretraining_is_drawn_over_tokens(tmp_path: Path) -> None:
+    run = opened(tmp_path)
+    run.define("pretrain")
+    run.log("pretrain", 1, {"loss": 2.0, "tokens": 4096.0})
+    run.log_histogram("pretrain", 1, "lengths", [1.0, 2.0, 2.0])
+    run.finish(0)
+    found = read_run(tmp_path)
+    assert found.metrics["pretrain/*"] == "pretrain/tokens"
+    assert {"pretrain/tokens", "pretrain/samples", "pretrain/seconds", "pretrain/step"} <= set(found.metrics)
+    assert any("histogram" in str(row) for row in found.history)

@@ -51,6 +51,7 @@ class WandbServer:
         self.errors: list[str] = []  # this server's own mistakes
         self.fail: Callable[[Request], int | None] = lambda request: None  # a status instead of the answer, such as 500
         self.lock = threading.RLock()
+        self._held = socket.socket()  # what keeps the port while connections are refused
         self._http = self._listen(0)
         self._port = self._http.server_address[1]
         self.store = Store(Account(ENTITY, (ENTITY, TEAM)), lambda place: f"{self.url}/storage/{quote(place)}")
@@ -63,16 +64,25 @@ class WandbServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.refuse()
+        self._close()
+        self._held.close()
 
     def refuse(self) -> None:
         """Connections are refused, and those that are open are closed, until `accept`."""
+        self._close()
+        # bound and not listening: another test's server must not get the port and answer in this one's place
+        self._held = socket.socket()
+        self._held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._held.bind(("127.0.0.1", self._port))
+
+    def _close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
         self._http.hang_up()
 
     def accept(self) -> None:
         """Listen again, on the same port."""
+        self._held.close()
         self._http = self._listen(self._port)
 
     def answer(self, request: Request) -> tuple[int, bytes]:
