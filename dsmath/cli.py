@@ -1,6 +1,7 @@
 """`dsmath [VERB] [OPTIONS] [OVERRIDES]`: compose → check → run; nothing heavy is imported before the check passed."""
 
 import argparse
+import errno
 import inspect
 import os
 import sys
@@ -12,6 +13,7 @@ from dsmath.errors import UserError, did_you_mean
 
 VERBS = ("run", "plan", "annotate", "rerun", "diff", "mcnemar", "compare", "lineage", "sync", "grade", "schema")
 MISTAKE = 2
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -32,6 +34,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # `dsmath … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(
+            f"dsmath: {error.filename or 'a file'}: no room to write it ({error.strerror}); what was finished stays, "
+            "and the same command goes on when there is room",
+            file=sys.stderr,
+        )
+        sys.exit(MISTAKE)
 
 
 def _run(argv: list[str]) -> int:  # noqa: PLR0912 - a branch a verb

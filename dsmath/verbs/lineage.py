@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FILE = "lineage.json"
 SHOWN = ("greedy", "validation_accuracy", "validation_loss", "pages", "tokens")  # the first two that a summary has
+OF_TYPE = {"classifier": ("classifier_auc", "classifier_accuracy")}  # its summary is the corpus round's
 
 
 def lineage(run: str) -> None:
@@ -55,7 +56,7 @@ def _tree(node: dict[str, Any], nodes: dict[str, dict[str, Any]], told: set[str]
     name = str(node["artifact"])
     line = Text(str(node["label"]), style="bold")
     line.append(f"  {node['fingerprint']}  {'made by this run' if node['built'] else 'found'}", style="not bold")
-    if said := _summary(Path(str(node["folder"]))):
+    if said := _summary(node):
         line.append(f"  {said}", style="not bold dim")
     if name in told and node["upstreams"]:
         line.append("  (its own are above)", style="not bold dim")
@@ -70,11 +71,13 @@ def _tree(node: dict[str, Any], nodes: dict[str, dict[str, Any]], told: set[str]
     return tree
 
 
-def _summary(folder: Path) -> str:
+def _summary(node: dict[str, Any]) -> str:
     """What the stage said of its result; nothing where the store does not have it any more."""
+    folder = Path(str(node["folder"]))
     try:
         summary = json.loads((folder / "entry.json").read_text(encoding="utf-8"))["summary"]
-        found = [(name, summary[name]) for name in SHOWN if isinstance(summary.get(name), int | float)]
+        names = OF_TYPE.get(node["type"], SHOWN)
+        found = [(name, summary[name]) for name in names if isinstance(summary.get(name), int | float)]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return f"no longer in {folder}"
-    return ", ".join(f"{name} {value:.4g}" for name, value in found[:2])
+    return ", ".join(f"{name} {f'{value:,.0f}' if value >= 1000 else f'{value:.4g}'}" for name, value in found[:2])

@@ -220,3 +220,25 @@ def test_a_verb_that_takes_files_explains_itself(dsmath: Dsmath, verb: str, word
     assert code == 0
     assert out.startswith(f"`dsmath {verb} ")
     assert word in out
+
+
+def test_a_full_disk_is_a_message_and_not_a_traceback(dsmath: Dsmath, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device", "outputs/run.json")
+
+    monkeypatch.setattr("dsmath.verbs.run.run", full)
+    code, _, err = dsmath("experiment=smoke")
+    assert (code, err) == (
+        2,
+        "dsmath: outputs/run.json: no room to write it (No space left on device); what was finished stays, and the "
+        "same command goes on when there is room\n",
+    )
+
+
+def test_another_error_of_the_system_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied", "outputs/run.json")
+
+    monkeypatch.setattr("dsmath.verbs.run.run", denied)
+    with pytest.raises(PermissionError):
+        main(["experiment=smoke"])

@@ -2,12 +2,16 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
 from dsmath.verbs.sweep import SweepResults
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "compare"))
+from run_folders import write_run, write_sweep
 
 
 def test_a_sweeps_table_shows_what_varied_and_names_what_failed(
@@ -65,3 +69,24 @@ def test_the_held_out_loss_of_a_base_model_is_a_result(tmp_path: Path, capsys: p
         "point": "0", "round": "2", "pretrain validation_loss": "3.2500", "pretrain validation_nats_per_byte": "1.5000",
         "sft greedy": "0.5000", "state": "done",
     }  # fmt: skip
+
+
+def test_a_sweep_ends_with_the_comparison_of_its_arms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep(tmp_path / "sweep", {"0.0": [0.50, 0.52], "0.04": [0.70, 0.73]})
+    SweepResults().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path / "sweep")}}}))
+    shown = capsys.readouterr().out
+    assert "2 seeds are few" in shown
+    assert f"page: {tmp_path}/sweep/compare.html" in shown.replace("\n", "")
+    assert shown.rstrip().endswith(f"sweep folder: {tmp_path / 'sweep'}")
+
+
+def test_a_sweep_that_cannot_be_compared_has_its_points_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for point in range(2):
+        write_run(tmp_path / "sweep" / str(point), overrides=[f"seed={point}"], failure="ValueError: no")
+    SweepResults().on_multirun_end(OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path / "sweep")}}}))
+    shown = capsys.readouterr().out
+    assert "failed" in shown
+    assert "not compared: " in shown
+    assert "no run is done" in shown

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from run_folders import evaluated, learned, write_run, write_sweep
 
-from dsmath.compare.sources import read_sources
+from dsmath.compare.sources import read_sources, wandb_runs
 from dsmath.errors import UserError
 
 LOG = """
@@ -160,3 +160,15 @@ def test_a_source_without_runs_says_what_was_expected(
     with pytest.raises(UserError) as error:
         read_sources([given], {})
     assert said in str(error.value)
+
+
+def test_many_offline_runs_are_read_by_processes_with_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_offline(tmp_path / "a", "abc")
+    log_offline(tmp_path / "b", "def", seed=1)
+    alone = read_sources([str(tmp_path)], {}).runs
+    monkeypatch.setattr(wandb_runs, "POOLED", 2)
+    pooled = read_sources([str(tmp_path)], {}).runs
+    assert [run.id for run in pooled] == [run.id for run in alone] == ["abc", "def"]
+    assert [run.finals for run in pooled] == [run.finals for run in alone]

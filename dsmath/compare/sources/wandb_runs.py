@@ -1,8 +1,11 @@
 """Runs as W&B has them: from offline folders without a server, or from `entity/project` by its API."""
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from dsmath.tracking.offline import OfflineRun, find_offline, join, read_offline
 
 OVERRIDES = "ablation"  # W&B's config has what was given on the command line or by an ablation below this
 STATES: Mapping[str, State] = {"finished": "done", "failed": "failed", "crashed": "failed", "killed": "failed"}
+POOLED, PROCESSES = 40, 8  # from so many runs on, decoding is worth starting processes for
 ADDRESS = re.compile(r"^[\w.-]+/[\w.-]+$|^[\w.-]+$")
 
 
@@ -26,7 +30,17 @@ def read_offline_runs(folder: Path) -> list[RunRecord]:
     Raises:
         UserError: when two different runs have one id.
     """
-    return [_of_offline(run) for run in join([read_offline(file) for file in find_offline(folder)])]
+    segments: dict[str, list[Path]] = {}  # of each run, whose id is its file's name
+    for file in find_offline(folder):
+        segments.setdefault(file.stem, []).append(file)
+    if len(segments) < POOLED:
+        return [run for files in segments.values() for run in _read(files)]
+    with ProcessPoolExecutor(min(PROCESSES, os.cpu_count() or 1), mp_context=get_context("spawn")) as pool:
+        return [run for runs in pool.map(_read, segments.values(), chunksize=4) for run in runs]
+
+
+def _read(files: Sequence[Path]) -> list[RunRecord]:
+    return [_of_offline(run) for run in join([read_offline(file) for file in files])]
 
 
 def _of_offline(run: OfflineRun) -> RunRecord:
