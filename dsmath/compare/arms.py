@@ -1,10 +1,12 @@
 """Which runs are repetitions of one another: arms differ in what is compared, and runs of an arm in their seeds."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from dsmath.compare.comparison import Arm
 from dsmath.compare.record import RunRecord
 from dsmath.errors import UserError, did_you_mean
+from dsmath.tracking.naming import value_text
 
 SEED = "seed"
 ALL_RUNS = Arm("all runs", {})
@@ -31,6 +33,8 @@ def require_keys(runs: Sequence[RunRecord], keys: Sequence[str]) -> None:
     Raises:
         UserError: which names the nearest.
     """
+    if SEED in keys:
+        raise UserError("--by seed: seeds are what arms are repeated over; expected another key")
     known = dict.fromkeys(key for run in runs for key in (*run.varied, *run.config))
     for key in keys:
         if all(value_of(run, key) == "-" for run in runs):
@@ -58,16 +62,19 @@ def baseline_of(arms: Sequence[Arm], given: str | None) -> Arm:
     """
     if given is None:
         return arms[0]
-    meant = [arm for arm in arms if given in (arm.label, arm.label.replace(" = ", "="), *arm.values.values())]
+    names = (given, value_text(given))
+    meant = [arm for arm in arms if set(names) & {arm.label, arm.label.replace(" = ", "="), *arm.values.values()}]
     if len(meant) != 1:
-        names = [arm.label.replace(" = ", "=") for arm in arms]
+        every = [arm.label.replace(" = ", "=") for arm in arms]
         what = "no such arm" if not meant else "more than one arm has it"
-        raise UserError(f"--baseline {given}: {what}{did_you_mean(given, names)}; there are {'; '.join(names)}")
+        raise UserError(f"--baseline {given}: {what}{did_you_mean(given, every)}; there are {'; '.join(every)}")
     return meant[0]
 
 
 def block_of(run: RunRecord, keys: Sequence[str], varying: Sequence[str]) -> Block:
     """What a run shares with one run of every other arm: its seed, and what varies besides the arms' keys."""
+    if run.seed is None:
+        return (None, run.id)  # nothing else is known to be like it
     return (run.seed, *(value_of(run, key) for key in varying if key not in keys))
 
 
@@ -76,6 +83,9 @@ def by_block(
 ) -> dict[str, tuple[Arm, dict[Block, float]]]:
     """Of each arm the values of a metric by block, of the runs that have one; `blocks` by a run's id."""
     return {
-        label: (arm, {blocks[run.id]: run.finals[metric] for run in own if metric in run.finals})
+        label: (
+            arm,
+            {blocks[run.id]: run.finals[metric] for run in own if math.isfinite(run.finals.get(metric, math.nan))},
+        )
         for label, (arm, own) in runs.items()
     }

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,12 +41,12 @@ def compare(
         told = "; ".join(f"{run.where}: {run.state}, {run.detail}" for run in [*runs, *never_begun][:5])
         raise UserError(f"{', '.join(sources)}: no run is done ({told or 'there is none'})")
     varying = keys_that_vary([*runs, *never_begun])
-    keys = tuple(by) or varying
+    keys = tuple(dict.fromkeys(by)) or varying
     require_keys(runs, keys)
-    names = [resolve(name, done) for name in metrics] if metrics else default_metrics(done)
+    names = list(dict.fromkeys(resolve(name, done) for name in metrics)) if metrics else default_metrics(done)
     blocks = {run.id: block_of(run, keys, varying) for run in runs}
     kept, repeated = _without_repetitions(runs, keys, blocks)
-    arms, arm_of = arms_of([*kept, *repeated, *never_begun], keys)
+    arms, arm_of = arms_of(_by_points([*runs, *never_begun]), keys)
     base = baseline_of(arms, baseline)
     own_runs = {
         arm.label: (arm, [run for run in kept if run.state == "done" and arm_of[run.id] == arm]) for arm in arms
@@ -61,22 +62,49 @@ def compare(
         metrics=tables,
         curves=tuple(_panel(name, x, own_runs, confidence) for name, x in curves_of(names, done)),
         costs={label: _cost(runs, stage_of(names[0])) for label, (_, runs) in own_runs.items()},
-        runs=tuple(kept),
+        runs=tuple(_finite(run) for run in kept),
         arm_of=arm_of,
         missing=tuple(_missing(kept, repeated, never_begun, arm_of, names)),
         notes=(*notes, *_notes(kept, arm_of, keys, varying)),
     )
 
 
+def _finite(run: RunRecord) -> RunRecord:
+    return replace(run, finals={name: value for name, value in run.finals.items() if math.isfinite(value)})
+
+
+def _by_points(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Points of a sweep in the order of their numbers, those that never began among them; else as they were read."""
+    first: dict[str, int] = {}
+    for run in runs:
+        first.setdefault(run.where.rpartition("/")[0], len(first))
+
+    def place(run: RunRecord) -> tuple[int, int]:
+        parent, _, name = run.where.rpartition("/")
+        return first[parent], int(name) if name.isdigit() else 0
+
+    return sorted(runs, key=place)
+
+
 def _without_repetitions(
     runs: Sequence[RunRecord], keys: Sequence[str], blocks: Mapping[str, Block]
 ) -> tuple[list[RunRecord], list[RunRecord]]:
-    """One run for each arm and block, the last that is done; and the others."""
+    """One run for each arm and block, the last that is done; and the others.
+
+    Raises:
+        UserError: when two of one arm and block are different experiments.
+    """
     kept: dict[tuple[object, ...], RunRecord] = {}
     repeated: list[RunRecord] = []
     for run in runs:
         key = (*(value_of(run, k) for k in keys), *blocks[run.id])
         earlier = kept.get(key)
+        if earlier is not None and (other := is_same_experiment(earlier, run)):
+            raise UserError(
+                f"{earlier.where} and {run.where} are of one arm and seed, but of different experiments: {other} is "
+                f"{value_of(earlier, other)} and {value_of(run, other)}; tell them apart with "
+                f"--by {','.join([*keys, other])}, or choose with --filter {other}={value_of(run, other)}"
+            )
         if earlier is not None and earlier.state == "done" and run.state != "done":
             repeated.append(run)
             continue
@@ -105,10 +133,13 @@ def _missing(
         for metric in metrics:
             if metric not in run.finals:
                 add(run, f"no {metric}", "")
+            elif not math.isfinite(run.finals[metric]):
+                add(run, f"{metric} is {run.finals[metric]}", "it diverged; what it was before does not count")
         if run.detail:
             add(run, "damaged", f"{run.detail}; what could be read is counted")
     for run in repeated:
-        add(run, "not counted", "another run of this arm and seed is later, or done")
+        own = f"; it is {run.state}: {run.detail}" if run.detail else ""
+        add(run, "not counted", f"another run of this arm and seed is later, or done{own}")
     return found + _holes(arm_of, [*kept, *repeated, *never_begun])
 
 
@@ -136,8 +167,8 @@ def _notes(
     """Runs of one arm that are not repetitions of each other: something else differs between them."""
     if others := [key for key in varying if key not in keys]:
         return [
-            f"runs of an arm differ in {', '.join(others)} too; the baseline's run with the same is each one's pair, "
-            "and runs of one seed count as if they were independent"
+            f"runs of an arm differ in {', '.join(others)} too: each is compared with the baseline's run that has the "
+            "same, and a seed's are averaged, as they are no independent repetitions"
         ]
     first: dict[str, RunRecord] = {}
     for run in runs:
@@ -152,8 +183,9 @@ def _notes(
 
 def _cost(runs: Sequence[RunRecord], stage: str) -> Cost:
     def mean(name: str) -> float | None:
-        values = [run.finals[f"{stage}/{name}"] for run in runs if f"{stage}/{name}" in run.finals]
-        return math.fsum(values) / len(values) if values else None
+        values = [run.finals.get(f"{stage}/{name}", math.nan) for run in runs]
+        known = [value for value in values if math.isfinite(value)]
+        return math.fsum(known) / len(known) if known else None
 
     return Cost(stage, mean("tokens"), mean("seconds"), mean("peak_memory_mb"))
 

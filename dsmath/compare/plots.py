@@ -103,14 +103,18 @@ def first_axis(panels: Iterable[CurvePanel]) -> list[CurvePanel]:
     return [found[metric] for metric in order]
 
 
-def domain(values: Iterable[float], ends: Iterable[float]) -> tuple[float, float]:
-    """From where to where an axis goes: over the values, and the intervals' ends within half their range beyond."""
+def domain(values: Iterable[float], ends: Sequence[float]) -> tuple[float, float]:
+    """From where to where an axis goes: over the values, and the intervals' ends, but for those that lie so far beyond
+    that they would press all others together."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
     spread = (high - low) or abs(high) * 0.1 or 1.0
-    reach = [min(max(end, low - spread / 2), high + spread / 2) for end in ends if math.isfinite(end)]
+    beyond = sorted(max(low - end, end - high, 0.0) for end in ends if math.isfinite(end))
+    usual = 2 * beyond[len(beyond) // 2] if beyond else 0.0
+    most = min(max(spread / 2, usual), 5 * spread)
+    reach = [min(max(end, low - most), high + most) for end in ends if math.isfinite(end)]
     margin = 0.06 * spread
     return min([low, *reach]) - margin, max([high, *reach]) + margin
 

@@ -41,7 +41,7 @@ class RunRecord:
         table = self.history.get(stage, {})
         if column not in table or x not in table:
             return None
-        known = ~np.isnan(table[column]) & ~np.isnan(table[x])
+        known = np.isfinite(table[column]) & np.isfinite(table[x])
         if not known.any():
             return None
         order = np.argsort(table[x][known], kind="stable")

@@ -7,7 +7,7 @@ effect that so few seeds cannot show is called too small for them rather than ab
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from dsmath.compare.arms import Block
 from dsmath.compare.comparison import Arm, ArmNumbers, Difference, MetricTable
 from dsmath.compare.record import Values
 
+ROUNDING = 1e-12  # of the values: a smaller spread is of the arithmetic, not of the runs
 POWER = 0.8  # the share of repetitions in which a `detectable` difference would be shown
 FEW_SEEDS = 5  # fewer are called few
 
@@ -26,7 +27,7 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     mean = math.fsum(values) / len(values)
     if len(values) == 1:
         return mean, None
-    return mean, math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
+    return mean, math.sqrt(math.fsum((v - mean) * (v - mean) for v in values) / (len(values) - 1))
 
 
 def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
@@ -38,26 +39,38 @@ def interval_of_mean(values: Sequence[float], confidence: float) -> tuple[float,
     return mean - half, mean + half
 
 
-def difference(arm: ByBlock, baseline: ByBlock, confidence: float) -> Difference:
+def by_seed(by_block: ByBlock) -> dict[Block, float]:
+    """Means over whatever else varied, for each seed: runs of one seed are no independent repetitions."""
+    found: dict[Block, list[float]] = {}
+    for block, value in by_block.items():
+        found.setdefault(block if block[0] is None else block[:1], []).append(value)
+    return {seed: math.fsum(values) / len(values) for seed, values in found.items()}
+
+
+def difference(arm: ByBlock, baseline: ByBlock, confidence: float, *, comparisons: int = 1) -> Difference:
     """Arm − baseline with its interval and the two-sided p of a t test, before any adjustment.
 
-    Paired by the blocks (seeds) that both have, where there are at least two, or one and no more on either side: runs
-    with one seed share their initial weights and data, so that much of the spread cancels. Else Welch's (unequal
-    variances). Without spread, or with single runs, there is no test.
+    Paired by the seeds that both have, where there are at least two, or one and no more on either side: runs with one
+    seed share their initial weights and data, so that much of the spread cancels. Else Welch's (unequal variances).
+    Without spread, or with single seeds, there is no test. `detectable` is for the strictest of the `comparisons` that
+    Holm's adjustment makes.
     """
-    common = [block for block in arm if block in baseline and block[0] is not None]
-    if len(common) >= 2 or (common and len(arm) == len(baseline) == 1):
-        pairs = [arm[block] - baseline[block] for block in common]
+    scale = max(map(abs, (*arm.values(), *baseline.values())))
+    pairs = list(by_seed({b: arm[b] - baseline[b] for b in arm if b in baseline and b[0] is not None}).values())
+    mine, theirs = list(by_seed(arm).values()), list(by_seed(baseline).values())
+    level = 1 - (1 - confidence) / comparisons
+    if len(pairs) >= 2 or (pairs and len(mine) == len(theirs) == 1):
         value, sd = mean_and_sd(pairs)
         error = None if sd is None else sd / math.sqrt(len(pairs))
-        return _difference(value, error, len(pairs) - 1, confidence, paired=True, seeds=len(pairs))
-    (mine, own), (theirs, other) = mean_and_sd(list(arm.values())), mean_and_sd(list(baseline.values()))
-    least = min(len(arm), len(baseline))
+        found = _Found(value, error, len(pairs) - 1, scale, paired=True, seeds=len(pairs))
+        return _difference(found, confidence, level)
+    (own_mean, own), (other_mean, other) = mean_and_sd(mine), mean_and_sd(theirs)
+    least = min(len(mine), len(theirs))
     if own is None or other is None:
-        return _difference(mine - theirs, None, 0, confidence, paired=False, seeds=least)
-    a, b = own**2 / len(arm), other**2 / len(baseline)
-    freedom = (a + b) ** 2 / (a**2 / (len(arm) - 1) + b**2 / (len(baseline) - 1)) if a + b > 0 else math.inf
-    return _difference(mine - theirs, math.sqrt(a + b), freedom, confidence, paired=False, seeds=least)
+        return _difference(_Found(own_mean - other_mean, None, 0, scale, False, least), confidence, level)
+    a, b = own * own / len(mine), other * other / len(theirs)
+    freedom = (a + b) ** 2 / (a * a / (len(mine) - 1) + b * b / (len(theirs) - 1)) if a + b > 0 else math.inf
+    return _difference(_Found(own_mean - other_mean, math.sqrt(a + b), freedom, scale, False, least), confidence, level)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -79,7 +92,10 @@ def metric_table(metric: str, runs: Mapping[str, tuple[Arm, ByBlock]], baseline:
     found: dict[str, Difference] = {}
     if base is not None:
         others = {label: by_block for label, (_, by_block) in given.items() if label != baseline.label}
-        found = {label: difference(by_block, base[1], confidence) for label, by_block in others.items()}
+        found = {
+            label: difference(by_block, base[1], confidence, comparisons=len(others))
+            for label, by_block in others.items()
+        }
         tested = [label for label, each in found.items() if each.p is not None]
         for label, p in zip(tested, holm([found[label].p or 0.0 for label in tested]), strict=True):
             found[label] = replace(found[label], p_adjusted=p)
@@ -89,28 +105,39 @@ def metric_table(metric: str, runs: Mapping[str, tuple[Arm, ByBlock]], baseline:
 
 
 def _numbers(arm: Arm, by_block: ByBlock, found: Difference | None, confidence: float) -> ArmNumbers:
-    blocks = sorted(by_block, key=lambda block: tuple((part is None, str(part).zfill(20)) for part in block))
-    values = tuple(by_block[block] for block in blocks)
+    means = by_seed(by_block)
+    blocks = sorted(means, key=lambda block: tuple((part is None, str(part).zfill(20)) for part in block))
+    values = tuple(means[block] for block in blocks)
     mean, sd = mean_and_sd(values)
     seeds = tuple(block[0] if isinstance(block[0], int) else None for block in blocks)
     return ArmNumbers(arm, values, seeds, mean, sd, interval_of_mean(values, confidence), found)
 
 
-def _difference(
-    value: float, error: float | None, freedom: float, confidence: float, *, paired: bool, seeds: int
-) -> Difference:
-    """From the difference, its standard error (None: one run) and the degrees of freedom."""
+@dataclass(frozen=True)
+class _Found:
+    """A difference with its standard error (None: single seeds), degrees of freedom, and how large the values are."""
+
+    value: float
+    error: float | None
+    freedom: float
+    scale: float
+    paired: bool
+    seeds: int
+
+
+def _difference(found: _Found, confidence: float, level: float) -> Difference:
     from scipy import stats
 
+    value, error = found.value, found.error
     if error is None:
-        return Difference(value, None, paired, seeds, None, None, None, "")
-    if error <= 1e-12 * max(abs(value), 1e-300):  # every pair says the same, or nothing varies: no spread to judge by
-        return Difference(value, (value, value), paired, seeds, None, None, None, "")
-    half = _t(confidence, freedom) * error
-    p = float(2 * stats.t.sf(abs(value) / error, freedom))
-    return Difference(
-        value, (value - half, value + half), paired, seeds, p, None, _detectable(error, freedom, confidence), ""
-    )
+        return Difference(value, None, found.paired, found.seeds, None, None, None, "")
+    if error <= ROUNDING * found.scale:  # each pair says the same, or nothing varies: there is no spread to judge by
+        value = 0.0 if abs(value) <= ROUNDING * found.scale else value
+        return Difference(value, None, found.paired, found.seeds, None, None, None, "")
+    half = _t(confidence, found.freedom) * error
+    p = float(2 * stats.t.sf(abs(value) / error, found.freedom))
+    reach = _detectable(error, found.freedom, level)
+    return Difference(value, (value - half, value + half), found.paired, found.seeds, p, None, reach, "")
 
 
 def _t(confidence: float, freedom: float) -> float:
@@ -135,10 +162,11 @@ def _detectable(error: float, freedom: float, confidence: float) -> float:
 
 
 def _verdict(found: Difference, confidence: float) -> str:
-    if found.interval is None:
+    if found.seeds == 1:
         return "one seed says nothing of the spread"
     if found.p_adjusted is None:
-        return "no difference" if found.value == 0 else f"the same for all {found.seeds} seeds"
+        same = "equal" if found.value == 0 else "differs by exactly this"
+        return f"{same} in all {found.seeds} seeds, not tested"
     if found.p_adjusted < 1 - confidence:
         return "higher" if found.value > 0 else "lower"
     return f"too small for {found.seeds} seeds"

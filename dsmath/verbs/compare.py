@@ -30,7 +30,7 @@ def compare(arguments: Sequence[str]) -> None:
         UserError: for an option or a source that cannot be used; nothing is written then.
     """
     given = _parse(arguments)
-    filters = dict(_pair(text) for text in given.filter)
+    filters = _filters(given.filter)
     from dsmath.compare.build import compare as build
     from dsmath.compare.page import write_comparison
     from dsmath.compare.sources import read_sources
@@ -43,7 +43,7 @@ def compare(arguments: Sequence[str]) -> None:
         found.never_begun,
         sources=given.sources,
         title=_title(given.sources),
-        by=[key for text in given.by for key in text.split(",") if key],
+        by=[key.strip() for text in given.by for key in text.split(",") if key.strip()],
         metrics=given.metric,
         baseline=given.baseline,
         confidence=given.confidence,
@@ -93,6 +93,16 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     if not 0 < given.confidence < 1:
         raise UserError(f"--confidence {given.confidence}: expected a share between 0 and 1, such as 0.95")
     return given
+
+
+def _filters(given: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        key, value = _pair(text)
+        if key in found:
+            raise UserError(f"--filter {text}: {key} is filtered already; expected each key once")
+        found[key] = value
+    return found
 
 
 def _pair(text: str) -> tuple[str, str]:

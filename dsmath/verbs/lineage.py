@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
 FILE = "lineage.json"
+KEYS = ("artifact", "label", "fingerprint", "type", "built", "upstreams", "folder")
 SHOWN = ("greedy", "validation_accuracy", "validation_loss", "pages", "tokens")  # the first two that a summary has
 OF_TYPE = {"classifier": ("classifier_auc", "classifier_accuracy")}  # its summary is the corpus round's
 
@@ -25,6 +26,8 @@ def lineage(run: str) -> None:
     from rich.console import Console
 
     nodes = _read(Path(run).expanduser())
+    if not nodes:
+        raise UserError(f"{run}: the run has no result yet, so there is nothing that it grew from")
     used = {name for node in nodes.values() for name in node["upstreams"]}
     console = Console()
     told: set[str] = set()
@@ -44,7 +47,7 @@ def _read(folder: Path) -> dict[str, dict[str, Any]]:
         )
     try:
         nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]
-        return {str(node["artifact"]): dict(node, upstreams=list(node["upstreams"])) for node in nodes}
+        return {str(node["artifact"]): {key: node[key] for key in KEYS} for node in nodes}
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{file}: cannot be read ({error})") from None
 

@@ -1,9 +1,12 @@
 """From runs to arms: what is compared with what, what is drawn, and what is not silently dropped."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from run_folders import evaluated, learned, write_run, write_sweep
 from scipy import stats
 
@@ -63,7 +66,7 @@ def grid(folder: Path, *, skip: tuple[str, int, int] | None = None) -> Path:
 def test_with_by_the_runs_are_paired_by_what_else_varied_too(tmp_path: Path) -> None:
     found = compared(grid(tmp_path / "s"), by=["kl.coef"])
     _, arm = found.metrics[0].arms
-    assert (len(arm.values), found.missing) == (6, ())
+    assert (len(arm.values), found.missing) == (3, ())
     assert arm.difference is not None
     assert arm.difference.value == pytest.approx(np.mean([0.04 * (1 + 0.1 * seed) for seed in range(3)]))
     assert "differ in sampling.group_size too" in found.notes[0]
@@ -128,6 +131,47 @@ def test_runs_of_an_arm_that_differ_in_more_than_their_seed_are_pointed_out(tmp_
     assert "first in rl.optim.lr" in compared(tmp_path).notes[0]
 
 
+def test_a_run_that_diverged_is_not_counted_with_what_it_was_before(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", ARMS)
+    results = evaluated(0.5) | {"rl": {"kl": float("nan")}}
+    rows = [{"stage": "rl", "step": 1, "kl": 0.9}]
+    write_run(sweep / "6", seed=3, overrides=["kl.coef=0.0", "seed=3"], config={"kl": {"name": "loss_k3", "coef": 0.0}},
+              results=results, rows=rows)  # fmt: skip
+    found = compared(sweep, metrics=["rl/kl"])
+    assert found.metrics[0].arms[0].values == (0.01, 0.01, 0.01)
+    assert ("rl/kl is nan", str(sweep / "6")) in [(m.state, m.where) for m in found.missing]
+
+
+def test_runs_of_one_arm_and_seed_that_are_different_experiments_are_refused(tmp_path: Path) -> None:
+    for name, width in (("a", 64), ("b", 512)):
+        write_run(tmp_path / name, overrides=["seed=0"], config={"model": {"width": width}}, results=evaluated(0.5))
+    with pytest.raises(UserError, match=r"different experiments: model.width is 64 and 512; .*--by model.width"):
+        compared(tmp_path)
+    assert len(compared(tmp_path, by=["model.width"]).arms) == 2
+
+
+def test_a_baseline_whose_points_never_began_stays_the_baseline(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "s", ARMS)
+    asked = {"sweeper": {"params": {"kl.coef": "0.0,0.04", "seed": "range(0,3)"}}, "overrides": {"task": []}}
+    (sweep / "multirun.yaml").write_text(yaml.safe_dump({"hydra": asked}))
+    for point in range(3):
+        shutil.rmtree(sweep / str(point))
+    found = compared(sweep)
+    assert found.baseline.values == {"kl.coef": "0.0"}
+    assert "no run of the baseline arm" in found.metrics[0].notes[0]
+    assert [m.state for m in found.missing] == ["missing"] * 3
+
+
+def test_runs_without_a_seed_all_count(tmp_path: Path) -> None:
+    for number, greedy in enumerate((0.5, 0.6)):
+        folder = write_run(tmp_path / str(number), overrides=["kl.coef=0.0"], results=evaluated(greedy))
+        record = json.loads((folder / "run.json").read_text()) | {"seed": None}
+        (folder / "run.json").write_text(json.dumps(record))
+        config = yaml.safe_load((folder / "config.yaml").read_text()) | {"seed": None}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert sorted(compared(tmp_path).metrics[0].arms[0].values) == [0.5, 0.6]
+
+
 def test_no_run_done_is_a_mistake_that_names_the_states(tmp_path: Path) -> None:
     write_run(tmp_path / "0", failure="ValueError: no")
     with pytest.raises(UserError, match=r"no run is done \(.*failed, ValueError: no"):
@@ -165,6 +209,7 @@ def test_short_names_mean_the_last_model_on_the_held_out_problems(tmp_path: Path
     [
         ({"metrics": ["eval/greddy"]}, "no run has it, did you mean eval/greedy?"),
         ({"metrics": ["reward_mean"]}, "give its stage too: rl/reward_mean"),
+        ({"by": ["seed"]}, "--by seed: seeds are what arms are repeated over"),
         ({"by": ["kl.coeff"]}, "--by kl.coeff: no run has it, did you mean kl.coef?; keys that vary: kl.coef"),
     ],
 )

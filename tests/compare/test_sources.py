@@ -172,3 +172,39 @@ def test_many_offline_runs_are_read_by_processes_with_the_same_result(
     pooled = read_sources([str(tmp_path)], {}).runs
     assert [run.id for run in pooled] == [run.id for run in alone] == ["abc", "def"]
     assert [run.finals for run in pooled] == [run.finals for run in alone]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("results.json", '{"eval@rl/held_out": {"gre', "results.json: cannot be read"),
+        ("config.yaml", "[ab, cd]", "not a readable run folder"),
+        ("config.yaml", "a: [", "not a readable run folder"),
+        ("run.json", '{"overrides": [], "seed": "abc"}', "invalid literal for int()"),
+        ("metrics.csv", "a,b\n1,2\n", "metrics.csv has no columns stage and step"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_named_and_the_others_are_compared(
+    tmp_path: Path, file: str, content: str, said: str
+) -> None:
+    sweep = write_sweep(tmp_path / "späce [1] sweep", {"0.0": [0.5, 0.6]})
+    (sweep / "1" / file).write_text(content)
+    found = read_sources([str(sweep)], {})
+    assert [run.seed for run in found.runs] == [0]
+    assert found.notes[0].startswith(f"left out: {sweep / '1'}")
+    assert said in found.notes[0]
+    with pytest.raises(UserError, match="left out"):
+        read_sources([str(sweep / "1")], {})
+
+
+def test_a_line_that_was_cut_is_no_number(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "0", results=evaluated(0.5), rows=learned(0.25, 0.5))
+    (run / "metrics.csv").write_text((run / "metrics.csv").read_text() + "rl,3,1")
+    (found,) = read_sources([str(run)], {}).runs
+    assert found.finals["rl/reward_mean"] == 0.5
+
+
+def test_a_link_that_leads_back_adds_no_runs(tmp_path: Path) -> None:
+    sweep = write_sweep(tmp_path / "sweep", {"0.0": [0.5, 0.6]})
+    (sweep / "loop").symlink_to(tmp_path)
+    assert len(read_sources([str(tmp_path)], {}).runs) == 2

@@ -222,7 +222,9 @@ def test_a_connection_that_breaks_is_taken_up_where_it_broke(tmp_path: Path, ran
         crawl, shard = shard_of(server, tmp_path)
         assert crawl.open(shard).read() == BIG
         assert 3 <= len(server.asked) <= 4
-        assert all(wanted and wanted.startswith("bytes=") for _, _, wanted in server.asked[1:])
+        *_, (_, _, last) = server.asked  # a break may take with it what was on its way: then that is asked for again
+        assert last is not None
+        assert last.startswith("bytes=")
 
 
 def test_a_server_that_is_busy_for_a_while_is_asked_again(tmp_path: Path) -> None:

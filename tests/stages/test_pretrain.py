@@ -66,7 +66,9 @@ def test_the_chain_is_tokens_and_model_and_says_how_it_went(quiet: Done) -> None
 @pytest.mark.parametrize(
     "moments",
     [
-        ("half a shard:2", "before the optimizer's step:5", "half a checkpoint:2"),
+        pytest.param(
+            ("half a shard:2", "before the optimizer's step:5", "half a checkpoint:2"), marks=pytest.mark.slow
+        ),
         pytest.param(
             (
                 *("before a shard", "half a shard:1", "before a shard:3", "between forward and backward:4"),

@@ -35,8 +35,10 @@ def read_sources(sources: Sequence[str], filters: Mapping[str, str]) -> Found:
     """
     runs: list[RunRecord] = []
     never_begun: list[RunRecord] = []
+    notes: list[str] = []
     for source in sources:
-        found, missing = _read(source, filters)
+        found, missing, wrong = _read(source, filters)
+        notes += wrong
         if not found and not missing:
             raise UserError(f"{source}: no run in it; expected {EXPECTED}")
         runs += found
@@ -44,29 +46,30 @@ def read_sources(sources: Sequence[str], filters: Mapping[str, str]) -> Found:
     kept, twice = _each_once([run for run in runs if _passes(run, filters)])
     if runs and not kept:
         raise UserError(f"--filter {_said(filters)}: none of {len(runs)} runs has that{_nearest(runs, filters)}")
-    notes = [f"{twice} runs were found more than once, by their ids, and count once"] if twice else []
+    if twice:
+        notes.append(f"{twice} runs were found more than once, by their ids, and count once")
     return Found(kept, [run for run in never_begun if not filters], notes)
 
 
-def _read(source: str, filters: Mapping[str, str]) -> tuple[list[RunRecord], list[RunRecord]]:
+def _read(source: str, filters: Mapping[str, str]) -> tuple[list[RunRecord], list[RunRecord], list[str]]:
     path = Path(source).expanduser()
     if path.is_dir():
         if TAG in filters:
             raise UserError(
                 f"--filter {TAG}={filters[TAG]}: a folder's runs have no tags; expected a key of the config"
             )
-        found, missing = read_runs(path)
+        found, missing, wrong = read_runs(path)
         if found or missing or (path / SWEEP).is_file():
-            return found, missing
-        return read_offline_runs(path), []
+            return found, missing, wrong
+        return read_offline_runs(path), [], []
     if path.suffix == ".wandb" and path.is_file():
-        return read_offline_runs(path), []
+        return read_offline_runs(path), [], []
     if path.exists() or not ADDRESS.match(source):
         siblings = [str(other) for other in path.parent.iterdir()] if path.parent.is_dir() else []
         what = "a file" if path.exists() else f"no such folder{did_you_mean(source, siblings)}"
         raise UserError(f"{source}: {what}; expected {EXPECTED}")
     asked = {theirs: filters[ours] for ours, theirs in OF_A_RUN.items() if ours in filters and ours != "state"}
-    return read_project(source, {**asked, **({"tags": filters[TAG]} if TAG in filters else {})}), []
+    return read_project(source, {**asked, **({"tags": filters[TAG]} if TAG in filters else {})}), [], []
 
 
 def _passes(run: RunRecord, filters: Mapping[str, str]) -> bool:

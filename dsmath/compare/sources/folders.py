@@ -1,7 +1,7 @@
 """Runs from the folders that dsmath leaves: a run, a sweep of points, or any folder with either below it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +24,37 @@ def run_folders(folder: Path) -> list[Path]:
     if (folder / RUN).is_file():
         return [folder]
     found = [path.parent for level in ("*", "*/*", "*/*/*") for path in folder.glob(f"{level}/{RUN}")]
-    return sorted(found, key=lambda path: (path.parent, not path.name.isdigit(), path.name.zfill(12)))
+    once = {path.resolve(): path for path in reversed(found)}.values()  # links may lead to one folder twice
+    return sorted(once, key=lambda path: (path.parent, not path.name.isdigit(), path.name.zfill(12)))
 
 
-def read_runs(folder: Path) -> tuple[list[RunRecord], list[RunRecord]]:
-    """The runs at or below a folder, and the points of its sweeps that never began, as records without numbers.
+def read_runs(folder: Path) -> tuple[list[RunRecord], list[RunRecord], list[str]]:
+    """The runs at or below a folder, the points of its sweeps that never began, as records without numbers, and what is
+    wrong with folders that cannot be read.
 
     Raises:
-        UserError: when a record cannot be read.
+        UserError: when none can be read.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     folders = run_folders(folder)
     with ThreadPoolExecutor(4) as pool:  # polars reads without the interpreter's lock
-        records = list(pool.map(read_run, folders))
+        found = list(pool.map(_try_to_read, folders))
+    records = [run for run in found if isinstance(run, RunRecord)]
+    wrong = [text for text in found if isinstance(text, str)]
+    if wrong and not records:
+        raise UserError("; ".join(wrong[:3]))
     sweeps = {path.parent for path in folders} | {folder, *(path.parent for path in folder.glob(f"*/{SWEEP}"))}
-    missing = [record for sweep in sorted(sweeps) for record in _not_begun(sweep)]
-    return records, missing
+    configs = {Path(run.where).parent: run.config for run in records}
+    missing = [point for sweep in sorted(sweeps) for point in _not_begun(sweep, configs.get(sweep, {}))]
+    return records, missing, wrong
+
+
+def _try_to_read(folder: Path) -> RunRecord | str:
+    try:
+        return read_run(folder)
+    except UserError as error:
+        return f"left out: {error}"
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -51,29 +65,27 @@ def read_run(folder: Path) -> RunRecord:
     """
     record = _json(folder / RUN)
     try:
-        config = dict(yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_loader()))
-        overrides = [str(text) for text in record["overrides"]]
-        history = _history(folder / METRICS)
+        config = yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=_loader())
         state, detail = _state(folder)
         summaries = _json(folder / RESULTS) if state == "done" else {}
-    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        history = _history(folder / METRICS)
+        seed = record.get("seed", config.get("seed"))
+        return RunRecord(
+            id=str((record.get("wandb") or {}).get("id") or folder),
+            where=str(folder),
+            name=f"{config.get('name', folder.name)}-seed{seed}",
+            group=str(config.get("name", "")),
+            job_type=str((config.get("stage") or {}).get("name", "")),
+            seed=None if seed is None else int(seed),
+            state=state,
+            detail=detail,
+            varied=varied([str(text) for text in record["overrides"]]),
+            config=flat(config),
+            finals=with_last_values(final_numbers(summaries), history),
+            history=history,
+        )
+    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder}: not a readable run folder ({' '.join(str(error).split())})") from None
-    wandb = record.get("wandb") or {}
-    seed = record.get("seed", config.get("seed"))
-    return RunRecord(
-        id=str(wandb.get("id") or folder),
-        where=str(folder),
-        name=f"{config.get('name', folder.name)}-seed{seed}",
-        group=str(config.get("name", "")),
-        job_type=str((config.get("stage") or {}).get("name", "")),
-        seed=None if seed is None else int(seed),
-        state=state,
-        detail=detail,
-        varied=varied(overrides),
-        config=flat(config),
-        finals=with_last_values(final_numbers(summaries), history),
-        history=history,
-    )
 
 
 def _loader() -> Any:
@@ -106,7 +118,14 @@ def _history(path: Path) -> dict[str, dict[str, Values]]:
         return {}
     import polars as pl
 
-    table = pl.read_csv(path, infer_schema=False, truncate_ragged_lines=True)
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]  # a line that was cut would be another number
+    try:
+        table = pl.read_csv(whole, infer_schema=False, truncate_ragged_lines=True)
+        if "stage" not in table.columns or STEP not in table.columns:
+            raise ValueError(f"{path.name} has no columns stage and {STEP}")
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path.name}: {error}") from None
     names = [name for name in table.columns if name != "stage"]
     numbers = table.select("stage", *(pl.col(name).cast(pl.Float64, strict=False) for name in names))
     found: dict[str, dict[str, Values]] = {}
@@ -117,8 +136,8 @@ def _history(path: Path) -> dict[str, dict[str, Values]]:
     return found
 
 
-def _not_begun(sweep: Path) -> list[RunRecord]:
-    """The points of a sweep that left no record, from what the sweep was asked for."""
+def _not_begun(sweep: Path, config: Mapping[str, str]) -> list[RunRecord]:
+    """The points of a sweep that left no record, from what the sweep was asked for; `config` is another point's."""
     path = sweep / SWEEP
     if not path.is_file():
         return []
@@ -131,16 +150,16 @@ def _not_begun(sweep: Path) -> list[RunRecord]:
         asked = [f"{key}={value}" for key, value in (hydra["sweeper"].get("params") or {}).items()]
         overrides = OverridesParser.create().parse_overrides([*asked, *hydra["overrides"]["task"]])
         points = BasicSweeper.split_arguments(overrides, None)[0]
-    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, HydraException):
+    except (OSError, yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError, HydraException):
         return []  # it only says what else was asked for
     return [
-        _point(sweep / str(number), list(point))
+        _point(sweep / str(number), list(point), config)
         for number, point in enumerate(points)
         if not (sweep / str(number) / RUN).is_file()
     ]
 
 
-def _point(folder: Path, overrides: Sequence[str]) -> RunRecord:
+def _point(folder: Path, overrides: Sequence[str], config: Mapping[str, str]) -> RunRecord:
     told = varied(overrides)
     seed = told.get("seed", "")
     return RunRecord(
@@ -153,7 +172,7 @@ def _point(folder: Path, overrides: Sequence[str]) -> RunRecord:
         state="missing",
         detail="the sweep did not begin it",
         varied=told,
-        config={},
+        config=config,
         finals={},
         history={},
     )

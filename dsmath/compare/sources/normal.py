@@ -1,6 +1,5 @@
 """One form for what the sources have in several: final numbers, histories, configs."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +10,12 @@ from dsmath.tracking.naming import APPARATUS, metric_name
 
 
 def final_numbers(summaries: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers at any depth, joined by `/`; what isn't a finite number is left out."""
+    """Numbers at any depth, joined by `/`; of a run that diverged they may be NaN."""
     found: dict[str, float] = {}
     for name, value in summaries.items():
         if isinstance(value, Mapping):
             found |= {f"{metric_name(str(name))}/{inner}": number for inner, number in final_numbers(value).items()}
-        elif isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        elif isinstance(value, int | float) and not isinstance(value, bool):
             found[metric_name(str(name))] = float(value)
     return found
 
@@ -39,7 +38,7 @@ def with_last_values(finals: Mapping[str, float], history: Mapping[str, Mapping[
     found: dict[str, float] = {}
     for stage, table in history.items():
         for name, column in table.items():
-            known = column[~np.isnan(column)]
+            known = column[np.isfinite(column)]
             if name != STEP and len(known):
                 found[f"{stage}/{name}"] = float(known[-1])
     return found | dict(finals)

@@ -54,13 +54,16 @@
   const signed = (value) => (value > 0 ? "+" : "") + digits(value);
 
   const domain = (values, ends) => {
-    // over the values; ends of intervals widen it by half its range at most
+    // over the values and the ends of intervals, but for those so far beyond that they would press all others together
     const all = values.filter(known);
     if (!all.length) return [0, 1];
     const low = Math.min(...all),
       high = Math.max(...all);
     const spread = high - low > 1e-9 * Math.abs(high) ? high - low : Math.abs(high) * 0.1 || 1;
-    const reach = ends.filter(known).map((end) => Math.min(Math.max(end, low - spread / 2), high + spread / 2));
+    const ordered = ends.filter(known).map((end) => Math.max(low - end, end - high, 0)).sort((a, b) => a - b);
+    const usual = ordered.length ? 2 * ordered[ordered.length >> 1] : 0;
+    const most = Math.min(Math.max(spread / 2, usual), 5 * spread);
+    const reach = ends.filter(known).map((end) => Math.min(Math.max(end, low - most), high + most));
     return [Math.min(low, ...reach) - 0.06 * spread, Math.max(high, ...reach) + 0.06 * spread];
   };
   const ticks = ([low, high], count) => {

@@ -108,8 +108,8 @@ def test_verdicts_say_what_so_few_seeds_can_say() -> None:
     )  # fmt: skip
     verdicts = {n.arm.label: n.difference.verdict for n in found.arms if n.difference}
     assert verdicts == {
-        "better": "higher", "worse": "lower", "noisy": "too small for 3 seeds", "same": "no difference",
-        "shifted": "the same for all 3 seeds",
+        "better": "higher", "worse": "lower", "noisy": "too small for 3 seeds",
+        "same": "equal in all 3 seeds, not tested", "shifted": "differs by exactly this in all 3 seeds, not tested",
     }  # fmt: skip
     assert "3 seeds are few" in " ".join(found.notes)
     assert "4 of 5 cases" in " ".join(found.notes)
@@ -122,6 +122,34 @@ def test_more_arms_make_each_test_stricter() -> None:
     assert alone.p == among.p
     assert among.p_adjusted == pytest.approx(3 * alone.p_adjusted)
     assert (alone.verdict, among.verdict) == ("higher", "too small for 3 seeds")
+
+
+def test_with_more_arms_only_a_larger_difference_would_be_shown_by_holms_strictest_step() -> None:
+    generator = np.random.default_rng(1)
+    gaps = generator.normal(0.0, 1.0, 5)
+    gaps = (gaps - gaps.mean()) / gaps.std(ddof=1)
+    found = difference(seeds(gaps), seeds([0.0] * 5), 0.95, comparisons=4)
+    repeated = generator.normal(found.detectable, 1.0, (20_000, 5))
+    shown = (stats.ttest_1samp(repeated, 0.0, axis=1).pvalue < 0.05 / 4).mean()
+    assert shown == pytest.approx(0.8, abs=0.015)
+
+
+def test_runs_of_one_seed_are_averaged_as_they_are_no_repetitions() -> None:
+    base = {(seed, size): 0.1 * seed + 0.01 * size for seed in range(3) for size in (4, 8)}
+    gaps = {(0, 4): 0.10, (0, 8): 0.12, (1, 4): 0.20, (1, 8): 0.24, (2, 4): 0.15, (2, 8): 0.11}
+    found = difference({block: base[block] + gap for block, gap in gaps.items()}, base, 0.95)
+    peer = stats.ttest_1samp([0.11, 0.22, 0.13], 0.0)
+    assert (found.seeds, found.p) == (3, pytest.approx(peer.pvalue))
+    runs: dict[str, tuple[Arm, dict[Block, float]]] = {"base": (BASE, base)}
+    (numbers,) = metric_table("m", runs, Arm("base", {}), 0.95).arms
+    assert numbers.values == pytest.approx((0.06, 0.16, 0.26))
+
+
+def test_a_spread_of_the_arithmetic_alone_is_none() -> None:
+    base = (0.1, 0.2, 0.3)
+    found = difference(seeds(value + 1e-17 * i for i, value in enumerate(base)), seeds(base), 0.95)
+    assert (found.value, found.interval, found.p) == (0.0, None, None)
+    assert difference(seeds((1e200, 2e200)), seeds((1e200, 3e200)), 0.95).seeds == 2
 
 
 def test_one_seed_is_not_judged() -> None:
