@@ -151,15 +151,8 @@ def nested(changes: Sequence[Any]) -> dict[str, Any]:
 
     A value that is no JSON is left out.
     """
-    last: dict[KeyPath, bytes] = {}  # newest first; what came before the last change of the same path does not matter
-    for change in reversed(changes):
-        for path, _ in split_items(change.remove):
-            last.setdefault(path, b"")
-        for path, text in split_items(reversed(change.update)):
-            if path not in last:
-                last[path] = text
     tree: dict[str, Any] = {}
-    for path, text in reversed(last.items()):
+    for path, text in _that_matter(changes):
         if not path:
             continue
         if not text:
@@ -168,6 +161,21 @@ def nested(changes: Sequence[Any]) -> dict[str, Any]:
         with suppress(ValueError, RecursionError):
             _put(tree, path, json.loads(text))
     return tree
+
+
+def _that_matter(changes: Sequence[Any]) -> Iterator[tuple[KeyPath, bytes]]:
+    """Paths with their new texts, empty for a removal, in order. Of several updates of one path the last is enough,
+    unless something is removed: an update that is removed again has still replaced a value above it by a mapping."""
+    if any(len(change.remove) for change in changes):
+        for change in changes:
+            yield from split_items(change.update)
+            yield from ((path, b"") for path, _ in split_items(change.remove))
+        return
+    last: dict[KeyPath, bytes] = {}  # newest first
+    for change in reversed(changes):
+        for path, text in split_items(reversed(change.update)):
+            last.setdefault(path, text)
+    yield from reversed(last.items())
 
 
 def _put(tree: dict[str, Any], path: KeyPath, value: Any) -> None:

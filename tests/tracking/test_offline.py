@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dsmath.errors import UserError
@@ -263,6 +263,7 @@ def test_items_that_are_written_in_other_ways(tmp_path: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None)
+@example([(False, ["a"], 0), (False, ["a", "a", "a"], 0), (True, ["a", "a", "a"], 0)])
 @given(
     st.lists(
         st.tuples(
