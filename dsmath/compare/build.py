@@ -9,10 +9,11 @@ import numpy as np
 from dsmath.compare.arms import Block, arms_of, baseline_of, block_of, by_block, keys_that_vary, require_keys, value_of
 from dsmath.compare.comparison import Arm, Band, Comparison, Cost, CurvePanel, Missing
 from dsmath.compare.metrics import curves_of, default_metrics, resolve, stage_of
-from dsmath.compare.record import STEP, RunRecord, Values
+from dsmath.compare.record import RunRecord, Values
 from dsmath.compare.sources.normal import is_same_experiment
 from dsmath.compare.statistics import column_band, metric_table
 from dsmath.errors import UserError
+from dsmath.tracking.naming import STEP
 
 PLACES = 200  # of a band: more than a screen shows
 

@@ -10,7 +10,7 @@ from dsmath.compare.record import RunRecord, Values
 class Arm:
     """Runs that differ in nothing but their seeds: the values of what is compared, and a text for people.
 
-    The label is `group_size = 8`-like for one key, `kl.coef = 0.04, algorithm = ppo` for several, `all runs` for none.
+    The label is like `kl.coef = 0.04` for one key, `kl.coef = 0.04, algorithm = ppo` for several, `all runs` for none.
     """
 
     label: str

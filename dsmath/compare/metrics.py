@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dsmath.compare.record import AXES, STEP, RunRecord
+from dsmath.compare.record import RunRecord
 from dsmath.errors import UserError, did_you_mean
 from dsmath.tracking.labels import HELD_OUT
+from dsmath.tracking.naming import AXES, STEP
 
 CHAIN = ("model", "pretrain", "sft", "reward_model", "rl")  # models in the order in which they grow from one another
 GREEDY = "greedy"
-HELD_OUT_LOSSES = ("pretrain/validation_loss", "sft/validation_loss")
+PRETRAINED = "pretrain/validation_loss"  # of held-out mathematics: a result by itself (§2.2, Table 1)
 CURVES = {  # what is drawn of the training of each model, where a run has it
     "rl": ("reward_mean", "validation_accuracy", "kl", "entropy", "completion_length_mean"),
     "reward_model": ("loss", "validation_accuracy"),
@@ -79,13 +80,16 @@ def default_metrics(runs: Sequence[RunRecord]) -> list[str]:
     known = known_metrics(runs)
     models = [model for model in CHAIN if any(_parts(name)[0] == model for name in known)]
     found = [n for n in known if models and _parts(n)[0] == models[-1] and _parts(n)[2] == GREEDY]
-    found += [n for n in HELD_OUT_LOSSES[:1] if n in known and len({run.finals.get(n) for run in runs}) > 1]
+    if PRETRAINED in known and len({run.finals.get(PRETRAINED) for run in runs}) > 1:
+        found.append(PRETRAINED)
     if not found:
         ends = dict.fromkeys(run.job_type for run in runs)
         wanted = [f"{stage}/{name}" for stage in ends for name in ("validation_accuracy", "validation_loss", "pages")]
         found = [name for name in wanted if name in known]
-    if not found and known:
-        raise UserError(f"no metric is an obvious choice; give one with --metric: {', '.join(known[:LISTED])}")
+    if not found:
+        raise UserError(
+            f"no metric is an obvious choice; give one with --metric: {', '.join(known[:LISTED]) or 'no run has any'}"
+        )
     return found
 
 

@@ -20,8 +20,9 @@ from dsmath.compare import tables
 from dsmath.compare.arms import SEED
 from dsmath.compare.comparison import Comparison, CurvePanel, Difference, MetricTable
 from dsmath.compare.plots import BANDS, COLOURS, DARK_COLOURS, DASHES, draw, first_axis, looks, short_labels
-from dsmath.compare.record import AXES, RunRecord
+from dsmath.compare.record import RunRecord
 from dsmath.evaluation.report import markdown_text, visible
+from dsmath.tracking.naming import AXES
 
 HTML, MARKDOWN, PLOT, ARMS, RUNS = "compare.html", "compare.md", "compare.png", "compare.csv", "runs.csv"
 COSTS = ("tokens", "seconds", "peak_memory_mb")

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dsmath.compare.comparison import Arm, Comparison, CurvePanel, MetricTable
-from dsmath.compare.record import AXES
 from dsmath.evaluation.report import visible
+from dsmath.tracking.naming import AXES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dsmath.tracking.naming import STEP
+
 Values = NDArray[np.float64]
 State = Literal["done", "failed", "unfinished", "missing"]  # unfinished: runs still, or was killed without a word
-STEP = "step"
-AXES = (STEP, "tokens", "samples", "seconds")  # what a curve may be drawn over; columns of a stage's history
 
 
 @dataclass(frozen=True)

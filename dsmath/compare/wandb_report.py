@@ -7,9 +7,8 @@ from typing import Any
 
 from dsmath.compare.comparison import Comparison
 from dsmath.compare.metrics import COSTS, stage_of
-from dsmath.compare.record import STEP
-from dsmath.compare.sources.wandb_runs import OVERRIDES
 from dsmath.errors import UserError
+from dsmath.tracking.naming import OVERRIDES, STEP
 
 LONGEST_TITLE = 128  # W&B's own limit
 

@@ -13,9 +13,9 @@ from typing import Any
 from dsmath.graph.graph import Node
 from dsmath.graph.run import Built
 from dsmath.graph.store import RECORD as ENTRY
+from dsmath.tracking.naming import LINEAGE
 from dsmath.tracking.tracker import Run
 
-LINEAGE = "lineage.json"
 KINDS = {
     "pages": "pages",
     "corpus": "corpus",

@@ -1,10 +1,14 @@
-"""How a run's numbers and overrides are named, wherever they are kept."""
+"""How a run's files, numbers and overrides are named, wherever they are kept."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
+METRICS, RESULTS, LINEAGE = "metrics.csv", "results.json", "lineage.json"  # in a run's folder
+OVERRIDES = "ablation"  # what W&B's config has the overrides below
+STEP = "step"
+AXES = (STEP, "tokens", "samples", "seconds")  # of a stage's numbers: what they may be drawn over
 # overrides that say where and how a run is made, not what it is
 APPARATUS = frozenset({"experiment", "ablation", "logger", "launcher", "hardware", "trainer", "paths", "name", "hydra"})
 

@@ -9,9 +9,9 @@ from typing import Any
 from dsmath.config.schema import Experiment
 from dsmath.graph.run import Built
 from dsmath.tracking.labels import HELD_OUT, evaluation
-from dsmath.tracking.tracker import METRICS, MetricsTable
+from dsmath.tracking.naming import METRICS, RESULTS
+from dsmath.tracking.tracker import MetricsTable
 
-RESULTS = "results.json"
 PLOT = "learning.png"
 
 

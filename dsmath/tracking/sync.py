@@ -15,9 +15,9 @@ from typing import Any
 
 from dsmath.errors import UserError
 from dsmath.tracking.leveldb_log import read_log
+from dsmath.tracking.naming import LINEAGE
 from dsmath.tracking.offline import HEADER, OfflineRun, find_offline, join, read_offline
 
-LINEAGE = "lineage.json"
 ALIVE = 60.0  # seconds: a run that wrote so lately and has no end may still be running
 PATIENCE = 30.0  # seconds without a run finished, after which the server is asked whether it is still there
 POLL = 0.2

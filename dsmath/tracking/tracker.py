@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-METRICS = "metrics.csv"
+from dsmath.tracking.naming import METRICS
+
 SAMPLES = "samples.jsonl"
 
 

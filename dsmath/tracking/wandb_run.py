@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec
 
 from dsmath.errors import UserError
+from dsmath.tracking.naming import AXES, STEP
 
 P = ParamSpec("P")
 INIT_SECONDS = 30.0  # for W&B to answer before the run goes on offline; its own 90 s are for people who watch
 FINISH_SECONDS = 300.0  # for the upload at a run's end; W&B's own default is for ever
 FLUSH_SECONDS = 1.0  # W&B's own 15 s lose the tail of a killed run
 ARTIFACT_SECONDS = 60  # to wait for an artifact to arrive before the run is said to use it
-AXES = ("step", "tokens", "samples", "seconds")
 AXIS = {"pretrain": "tokens"}  # other stages are drawn over their steps
 
 
@@ -120,8 +120,8 @@ class WandbRun:
     def define(self, stage: str) -> None:
         """Draw the stage's metrics over its own steps, pre-training's over its tokens; the other axes are there too."""
         for axis in AXES:
-            self._run.define_metric(f"{stage}/{axis}", hidden=axis == "step")
-        self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/{AXIS.get(stage, 'step')}")
+            self._run.define_metric(f"{stage}/{axis}", hidden=axis == STEP)
+        self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/{AXIS.get(stage, STEP)}")
 
     @training_goes_on
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:

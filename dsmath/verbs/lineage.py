@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsmath.errors import UserError, did_you_mean
+from dsmath.graph.store import RECORD
+from dsmath.tracking.naming import LINEAGE
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-FILE = "lineage.json"
 KEYS = ("artifact", "label", "fingerprint", "type", "built", "upstreams", "folder")
 SHOWN = ("greedy", "validation_accuracy", "validation_loss", "pages", "tokens")  # the first two that a summary has
 OF_TYPE = {"classifier": ("classifier_auc", "classifier_accuracy")}  # its summary is the corpus round's
@@ -37,12 +38,12 @@ def lineage(run: str) -> None:
 
 
 def _read(folder: Path) -> dict[str, dict[str, Any]]:
-    file = folder / FILE
+    file = folder / LINEAGE
     if not file.is_file():
-        near = [str(path.parent) for path in (folder if folder.is_dir() else folder.parent).glob(f"*/{FILE}")]
+        near = [str(path.parent) for path in (folder if folder.is_dir() else folder.parent).glob(f"*/{LINEAGE}")]
         hint = f"; a run is one level below, such as {sorted(near)[0]}" if folder.is_dir() and near else ""
         raise UserError(
-            f"{folder}: no run's folder, it has no {FILE}{hint or did_you_mean(str(folder), near)}; "
+            f"{folder}: no run's folder, it has no {LINEAGE}{hint or did_you_mean(str(folder), near)}; "
             "expected the folder that `run folder:` names at a run's end"
         )
     try:
@@ -78,7 +79,7 @@ def _summary(node: dict[str, Any]) -> str:
     """What the stage said of its result; nothing where the store does not have it any more."""
     folder = Path(str(node["folder"]))
     try:
-        summary = json.loads((folder / "entry.json").read_text(encoding="utf-8"))["summary"]
+        summary = json.loads((folder / RECORD).read_text(encoding="utf-8"))["summary"]
         names = OF_TYPE.get(node["type"], SHOWN)
         found = [(name, summary[name]) for name in names if isinstance(summary.get(name), int | float)]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

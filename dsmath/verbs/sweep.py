@@ -9,6 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from dsmath.tracking.labels import HELD_OUT, evaluation
+from dsmath.tracking.naming import RESULTS as RUN_RESULTS
 
 RESULTS = "results.csv"
 PRETRAIN = "pretrain"  # the stage whose loss on held-out mathematics is a result by itself (§2.2, Table 1)
@@ -55,7 +56,7 @@ def _row(path: Path) -> dict[str, str]:
         "point": path.parent.name,
         **{k.lstrip("+"): v for k, v in varied.items() if k not in ("experiment", "ablation")},
     }
-    results = path.parent / "results.json"
+    results = path.parent / RUN_RESULTS
     if not results.exists():
         return row | {"state": "failed"}
     for label, summary in json.loads(results.read_text(encoding="utf-8")).items():

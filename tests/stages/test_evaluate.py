@@ -13,7 +13,8 @@ import pytest
 from dsmath import interrupt
 from dsmath.data.answers import ANSWERS, GREEDY, SCHEMA, Answer, read_answers, write_answers
 from dsmath.stages.evaluate import LOGGED, run
-from dsmath.tracking.tracker import METRICS, MetricsTable, Tracker
+from dsmath.tracking.naming import METRICS
+from dsmath.tracking.tracker import MetricsTable, Tracker
 from dsmath.work import Work
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from dsmath.compare.record import STEP, RunRecord, State, Values
+from dsmath.compare.record import RunRecord, State, Values
 from dsmath.compare.sources.normal import final_numbers, with_last_values
 from dsmath.config.flat import flat
 from dsmath.errors import UserError
-from dsmath.tracking.naming import metric_name, varied
+from dsmath.tracking.naming import METRICS, RESULTS, STEP, metric_name, varied
 from dsmath.tracking.provenance import CONFIG, FAILURE
 from dsmath.tracking.provenance import RECORD as RUN
 
-RESULTS, METRICS, SWEEP = "results.json", "metrics.csv", "multirun.yaml"
+SWEEP = "multirun.yaml"
 
 
 def run_folders(folder: Path) -> list[Path]:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from dsmath.compare.record import STEP, RunRecord, Values
-from dsmath.tracking.naming import APPARATUS, metric_name
+from dsmath.compare.record import RunRecord, Values
+from dsmath.tracking.naming import APPARATUS, STEP, metric_name
 
 
 def final_numbers(summaries: Mapping[str, Any]) -> dict[str, float]:

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from dsmath.compare.record import STEP, RunRecord, State, Values
+from dsmath.compare.record import RunRecord, State, Values
 from dsmath.compare.sources.normal import final_numbers, stage_tables, with_last_values
 from dsmath.config.flat import flat
 from dsmath.errors import UserError
-from dsmath.tracking.naming import value_text, varied
+from dsmath.tracking.naming import OVERRIDES, STEP, value_text, varied
 from dsmath.tracking.offline import OfflineRun, find_offline, join, read_offline
 
-OVERRIDES = "ablation"  # W&B's config has what was given on the command line or by an ablation below this
 STATES: Mapping[str, State] = {"finished": "done", "failed": "failed", "crashed": "failed", "killed": "failed"}
 POOLED, PROCESSES = 40, 8  # from so many runs on, decoding is worth starting processes for
 ADDRESS = re.compile(r"^[\w.-]+/[\w.-]+$|^[\w.-]+$")
