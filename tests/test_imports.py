@@ -24,7 +24,7 @@ FLOORS = (
     ("work", "tracking"),
     ("rl", "reward", "data", "models", "evaluation", "corpus"),
     ("sandbox", "config"),  # the sandbox's processes import nothing but it
-    ("errors", "interrupt", "progress", "randomness", ""),
+    ("errors", "interrupt", "progress", "randomness", "shown", ""),
 )
 # Stages are named by strings in graph/stages.py, and components by `_target_` in conf/: neither is an import.
 NOT_FOR_RL = {"lightning", "pytorch_lightning", "hydra", "omegaconf", "wandb"}

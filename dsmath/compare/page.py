@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from dsmath.compare import tables
@@ -21,10 +21,11 @@ from dsmath.compare.arms import SEED
 from dsmath.compare.comparison import Comparison, CurvePanel, Difference, MetricTable
 from dsmath.compare.plots import BANDS, COLOURS, DARK_COLOURS, DASHES, draw, first_axis, looks, short_labels
 from dsmath.compare.record import RunRecord
-from dsmath.evaluation.report import markdown_text, visible
+from dsmath.shown import Filters, html_templates, markdown_templates
 from dsmath.tracking.naming import AXES
 
 HTML, MARKDOWN, PLOT, ARMS, RUNS = "compare.html", "compare.md", "compare.png", "compare.csv", "runs.csv"
+PACKAGE = "dsmath.compare"  # whose templates they are
 COSTS = ("tokens", "seconds", "peak_memory_mb")
 OPEN = 30  # runs that the page lists unfolded
 
@@ -37,7 +38,7 @@ def write_comparison(folder: Path, comparison: Comparison) -> list[Path]:
     content = _content(comparison)
     files: dict[str, str | bytes] = {
         HTML: _html().get_template("compare.html").render(content, **_script(), data=_data(comparison)),
-        MARKDOWN: _markdown().get_template("compare.md").render(content, plot=Markup(PLOT)),
+        MARKDOWN: markdown_templates(PACKAGE, FILTERS).get_template("compare.md").render(content, plot=Markup(PLOT)),
         ARMS: tables.arms_csv(comparison),
         RUNS: tables.runs_csv(comparison),
         PLOT: draw(comparison),
@@ -231,37 +232,20 @@ def _short(value: float | None, digits: int = 5) -> float | int | None:
     return int(rounded) if rounded.is_integer() and abs(rounded) < 2**53 else rounded
 
 
-def _environment(**options: Any) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("dsmath.compare"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        **options,
-    )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.filters |= {
-        "number": tables.number,
-        "signed": tables.signed,
-        "interval": tables.interval,
-        "probability": tables.probability,
-        "amount": tables.amount,
-        "duration": tables.duration,
-        "memory": tables.memory,
-        "missing_line": tables.missing_line,
-    }
-    environment.globals |= {"colours": COLOURS, "dark_colours": DARK_COLOURS, "dashes": DASHES}
-    return environment
+FILTERS: Filters = {
+    "number": tables.number,
+    "signed": tables.signed,
+    "interval": tables.interval,
+    "probability": tables.probability,
+    "amount": tables.amount,
+    "duration": tables.duration,
+    "memory": tables.memory,
+    "missing_line": tables.missing_line,
+}
 
 
 def _html() -> Environment:
-    return _environment(autoescape=True, finalize=lambda value: visible(value) if type(value) is str else value)
-
-
-def _markdown() -> Environment:
-    # not autoescape, which is for HTML: `finalize` escapes every text
-    return _environment(autoescape=False, finalize=lambda value: _escaped(value) if type(value) is str else value)
-
-
-def _escaped(text: str) -> Markup:
-    return Markup(markdown_text(text))
+    environment = html_templates(PACKAGE, FILTERS)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.globals |= {"colours": COLOURS, "dark_colours": DARK_COLOURS, "dashes": DASHES}
+    return environment

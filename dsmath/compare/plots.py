@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dsmath.compare.comparison import Arm, Comparison, CurvePanel, MetricTable
-from dsmath.evaluation.report import visible
+from dsmath.shown import visible
 from dsmath.tracking.naming import AXES
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dsmath.compare.comparison import Arm, ArmNumbers, Comparison, Cost, Difference, MetricTable, Missing
 from dsmath.compare.record import RunRecord
-from dsmath.evaluation.report import visible
+from dsmath.shown import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,8 +1,7 @@
 """A corpus round for people: `report.html`, which needs no other file, `report.md`, and their picture, `report.png`.
 
-Pages of the web are hostile: HTML escapes everything, Markdown gets a character reference for every mark, and what
-hides or reorders other characters is replaced. Formulas are shown as the LaTeX that was kept. The same facts give the
-same bytes.
+Pages of the web are hostile: everything is escaped (dsmath/shown.py). Formulas are shown as the LaTeX that was kept.
+The same facts give the same bytes.
 """
 
 import base64
@@ -10,14 +9,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from dsmath.corpus.plots import draw, merged
 from dsmath.corpus.round_facts import RoundFacts, check_facts
-from dsmath.evaluation.report import fenced, markdown_text, visible
+from dsmath.shown import Filters, html_templates, markdown_templates
 
 HTML, MARKDOWN, PLOT = "report.html", "report.md", "report.png"
+PACKAGE = "dsmath.corpus"  # whose templates they are
 TEXT_LENGTH = 600  # characters that are shown of a sample page
 NAME_LENGTH = 300  # characters of a URL, a title, a pattern: they may be as long as a page
 LISTED = 50  # domains, losses and patterns that are shown
@@ -51,7 +48,8 @@ def write_report(folder: Path, facts: RoundFacts) -> None:
         ),
     }
     shown = {**content, "picture": base64.b64encode(picture).decode("ascii")}
-    for name, environment in ((HTML, _html()), (MARKDOWN, _markdown())):
+    environments = {HTML: html_templates(PACKAGE, FILTERS), MARKDOWN: markdown_templates(PACKAGE, FILTERS)}
+    for name, environment in environments.items():
         text = environment.get_template(name).render(shown if name == HTML else content)
         _write(folder / name, text.encode("utf-8"))
     _write(folder / PLOT, picture)
@@ -92,34 +90,11 @@ def _brief(text: str, most: int = NAME_LENGTH) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
-def _environment(**options: Any) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("dsmath.corpus"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        **options,
-    )
-    environment.filters |= {
-        "count": _count,
-        "percent": _percent,
-        "share": _share,
-        "log_odds": lambda score: f"{score:+.2f}",
-        "brief": _brief,
-        "beginning": lambda text: _brief(text, TEXT_LENGTH),
-        "fenced": fenced,
-    }
-    return environment
-
-
-def _html() -> Environment:
-    return _environment(autoescape=True, finalize=lambda value: visible(value) if type(value) is str else value)
-
-
-def _markdown() -> Environment:
-    # not autoescape, which is for HTML: `finalize` escapes every text but what `fenced` made
-    return _environment(autoescape=False, finalize=lambda value: _escaped(value) if type(value) is str else value)
-
-
-def _escaped(text: str) -> Markup:
-    return Markup(markdown_text(text))
+FILTERS: Filters = {
+    "count": _count,
+    "percent": _percent,
+    "share": _share,
+    "log_odds": lambda score: f"{score:+.2f}",
+    "brief": _brief,
+    "beginning": lambda text: _brief(text, TEXT_LENGTH),
+}

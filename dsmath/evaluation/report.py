@@ -1,19 +1,16 @@
 """An evaluation for people: `report.html`, which needs no other file, `report.md`, and their plot, `report.png`.
 
-What models write is hostile: HTML escapes everything, and in Markdown every mark becomes a character reference, so that
-a completion can neither end its table's row nor bring a link or a script.
+What models write is hostile: everything is escaped (dsmath/shown.py).
 """
 
 import base64
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dsmath.evaluation.breakdown import FEW, Group, breakdown
@@ -21,16 +18,15 @@ from dsmath.evaluation.grading import Outcome, Question
 from dsmath.evaluation.numbers import unreadable
 from dsmath.evaluation.plots import draw
 from dsmath.randomness import derive_seed
+from dsmath.shown import Filters, html_templates, markdown_templates
 
 HTML, MARKDOWN, PLOT = "report.html", "report.md", "report.png"
+PACKAGE = "dsmath.evaluation"  # whose templates they are
+FILTERS: Filters = {"percent": lambda share: f"{100 * share:.1f}"}
 EXAMPLES = 10  # wrong greedy answers that are shown
 LISTED = 50  # unreadable golds, timeouts and crashes that are shown
 ENDS = 700  # characters that are shown of each end of a long completion or question
 ANSWER_ENDS = 100  # the same, of an answer
-
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_MARKS = re.compile(r"[\\`*_\[\]<>#|~&$@:]|(?<=www)\.", re.IGNORECASE)  # the last three make links by themselves
-_LINE_ENDS = re.compile(r"\r\n?|[\u0085\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +71,9 @@ def write_report(
     how = ", ".join(f"{name} {value}" for name, value in (asked or {}).items())
     content = {"model": model, "benchmark": benchmark, "asked": how, **_content(questions, graded, numbers, groups)}
     shown = {**content, "picture": base64.b64encode(picture).decode("ascii")}
-    (folder / HTML).write_text(_html().get_template("report.html").render(shown), encoding="utf-8")
-    (folder / MARKDOWN).write_text(_markdown().get_template("report.md").render(content), encoding="utf-8")
+    html, markdown = html_templates(PACKAGE, FILTERS), markdown_templates(PACKAGE, FILTERS)
+    (folder / HTML).write_text(html.get_template("report.html").render(shown), encoding="utf-8")
+    (folder / MARKDOWN).write_text(markdown.get_template("report.md").render(content), encoding="utf-8")
 
 
 def _content(
@@ -138,41 +135,3 @@ def _short(text: str, ends: int) -> str:
 
 def _brief(answer: str) -> str:
     return _short(answer, ANSWER_ENDS)
-
-
-def visible(text: str) -> str:
-    """The text without characters that hide or reorder others; line ends become newlines."""
-    return _CONTROLS.sub("\ufffd", _LINE_ENDS.sub("\n", text))
-
-
-def markdown_text(text: str) -> str:
-    """The text on one line, in which nothing means anything to Markdown."""
-    return _MARKS.sub(lambda mark: f"&#{ord(mark[0])};", " ".join(visible(text).split()))
-
-
-def fenced(text: str) -> Markup:
-    """The text as a block of code, behind a fence that is longer than any in it."""
-    inside = visible(text)
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", inside)), default=0))
-    return Markup(f"{fence}text\n{inside}\n{fence}")
-
-
-def _environment(**options: Any) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("dsmath.evaluation"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        **options,
-    )
-    environment.filters |= {"percent": lambda share: f"{100 * share:.1f}", "fenced": fenced}
-    return environment
-
-
-def _html() -> Environment:
-    return _environment(autoescape=True, finalize=lambda value: visible(value) if type(value) is str else value)
-
-
-def _markdown() -> Environment:
-    # not autoescape, which is for HTML: `finalize` escapes every text but what `fenced` made
-    return _environment(autoescape=False, finalize=lambda value: markdown_text(value) if type(value) is str else value)

@@ -12,7 +12,7 @@ from comparisons import GREEDY, KL, effect, hostile, made, single_seed, twenty_a
 from dsmath.compare.comparison import Comparison
 from dsmath.compare.page import HTML, write_comparison
 from dsmath.compare.tables import interval, number, signed
-from dsmath.evaluation.report import visible
+from dsmath.shown import visible
 
 pytestmark = pytest.mark.browser
 

@@ -35,7 +35,7 @@ from dsmath.compare.comparison import Comparison
 from dsmath.compare.page import ARMS, HTML, MARKDOWN, PLOT, RUNS, write_comparison
 from dsmath.compare.plots import COLOURS, DARK_COLOURS, domain, draw, looks, short_labels
 from dsmath.compare.tables import interval, number, signed
-from dsmath.evaluation.report import visible
+from dsmath.shown import visible
 
 ALL = [effect, single_seed, unpaired, with_missing, two_keys, twenty_arms, hostile]
 

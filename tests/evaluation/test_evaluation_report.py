@@ -13,7 +13,8 @@ from markdown_it import MarkdownIt
 
 from dsmath.evaluation.grading import questions
 from dsmath.evaluation.numbers import summarise
-from dsmath.evaluation.report import HTML, MARKDOWN, PLOT, fenced, markdown_text, write_report
+from dsmath.evaluation.report import HTML, MARKDOWN, PLOT, write_report
+from dsmath.shown import fenced, markdown_text
 
 HOSTILE = (
     "<script>alert(1)</script></pre></details><img src=x onerror=alert(1)>\n"
