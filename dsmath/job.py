@@ -19,7 +19,7 @@ from dsmath.launch.ranks import Ranks
 from dsmath.launch.settle import settle
 from dsmath.tracking.continued import run_memory
 from dsmath.tracking.lineage import Lineage
-from dsmath.tracking.naming import OVERRIDES, metric_name, varied
+from dsmath.tracking.naming import metric_name, to_wandb, varied
 from dsmath.tracking.provenance import DIFF, failure_noted, note_wandb_run, recorded, write_provenance
 from dsmath.tracking.report import write_report
 from dsmath.tracking.tracker import Tracker
@@ -57,7 +57,7 @@ def _wandb(e: Experiment, folder: Path, overrides: list[str]) -> Iterator[WandbR
             name=f"{e.name}-seed{e.seed}",
             group=e.name,
             job_type=e.stage.name,
-            config={**values(e), OVERRIDES: varied(overrides), "provenance": recorded(folder)},
+            config={**values(e), **to_wandb(varied(overrides)), "provenance": recorded(folder)},
             folder=folder,
             run_id=memory.run_id,
         )

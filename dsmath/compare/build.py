@@ -27,7 +27,7 @@ def compare(
     by: Sequence[str] = (),
     metrics: Sequence[str] = (),
     baseline: str | None = None,
-    confidence: float = 0.95,
+    confidence: float,
     notes: Sequence[str] = (),
 ) -> Comparison:
     """Compare the arms of `runs`, the first or the named one being the baseline.

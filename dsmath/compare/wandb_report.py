@@ -8,7 +8,7 @@ from typing import Any
 from dsmath.compare.comparison import Comparison
 from dsmath.compare.metrics import COSTS, stage_of
 from dsmath.errors import UserError
-from dsmath.tracking.naming import OVERRIDES, STEP
+from dsmath.tracking.naming import STEP, wandb_key
 
 LONGEST_TITLE = 128  # W&B's own limit
 
@@ -56,13 +56,13 @@ def report(comparison: Comparison, markdown: str, entity: str, project: str) -> 
         entity=entity,
         project=project,
         name=comparison.title,
-        groupby=[f"config.{OVERRIDES}.{_key(key)}" for key in comparison.by],
+        groupby=[f"config.{wandb_key(key)}" for key in comparison.by],
         filters=[expr.Metric("Group").isin(groups)] if groups else [],
     )
     metrics = [table.metric for table in comparison.metrics]
     costs = [f"{stage}/{name}" for stage in dict.fromkeys(map(stage_of, metrics)) for name in COSTS]
     known = {name for run in comparison.runs for name in run.finals}
-    columns: list[Any] = [wr.Config(f"{OVERRIDES}.{_key(key)}") for key in comparison.by]
+    columns: list[Any] = [wr.Config(wandb_key(key)) for key in comparison.by]
     columns += [wr.SummaryMetric(name) for name in [*metrics, *(c for c in costs if c in known)]]
     curves = [panel.metric for panel in comparison.curves if panel.x == STEP]
     panels = [
@@ -85,7 +85,3 @@ def _line_plot(wr: Any, metric: str) -> Any:
     return wr.LinePlot(
         title=metric, x=f"{stage}/{STEP}", y=[metric], groupby_aggfunc="mean", groupby_rangefunc="stderr"
     )
-
-
-def _key(key: str) -> str:
-    return key.replace(".", "/")

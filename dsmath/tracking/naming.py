@@ -1,14 +1,14 @@
 """How a run's files, numbers and overrides are named, wherever they are kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 METRICS, RESULTS, LINEAGE = "metrics.csv", "results.json", "lineage.json"  # in a run's folder
-OVERRIDES = "ablation"  # what W&B's config has the overrides below
 STEP = "step"
 AXES = (STEP, "tokens", "samples", "seconds")  # of a stage's numbers: what they may be drawn over
+_VARIED = "ablation/"
 # overrides that say where and how a run is made, not what it is
 APPARATUS = frozenset({"experiment", "ablation", "logger", "launcher", "hardware", "trainer", "paths", "name", "hydra"})
 
@@ -23,6 +23,22 @@ def varied(overrides: Sequence[str]) -> dict[str, str]:
     pairs = (text.split("=", 1) for text in overrides if "=" in text)
     found = {key.lstrip("+~"): value_text(value) for key, value in pairs}
     return {key: value for key, value in found.items() if key.split(".")[0].split("/")[0] not in APPARATUS}
+
+
+def to_wandb(given: Mapping[str, str]) -> dict[str, str]:
+    """`{"kl.coef": "0.04"}` as `{"ablation/kl/coef": "0.04"}`: flat, without dots, which break W&B's filters."""
+    return {wandb_key(key): value for key, value in given.items()}
+
+
+def wandb_key(key: str) -> str:
+    """The key of W&B's config that an override is kept under."""
+    return f"{_VARIED}{key.replace('.', '/')}"
+
+
+def from_wandb(config: Mapping[str, Any]) -> dict[str, str]:
+    """The overrides in W&B's config, as they were given."""
+    kept = {key.removeprefix(_VARIED): value for key, value in config.items() if key.startswith(_VARIED)}
+    return {key.replace("/", "."): value_text(value) for key, value in kept.items()}
 
 
 def value_text(value: Any) -> str:

@@ -20,7 +20,7 @@ GREEDY = "eval/rl/held_out/greedy"
 
 
 def compared(folder: Path, **options: object) -> Comparison:
-    found = read_sources([str(folder)], {})
+    found, options = read_sources([str(folder)], {}), {"confidence": 0.95, **options}
     return compare(found.runs, found.never_begun, sources=[str(folder)], title="t", **options)  # type: ignore[arg-type]
 
 

@@ -17,13 +17,13 @@ LOG = """
 import sys
 from pathlib import Path
 from dsmath.tracking.wandb_run import open_run
-from dsmath.tracking.naming import varied
+from dsmath.tracking.naming import to_wandb, varied
 folder, run_id, coef, seed, code = sys.argv[1:]
 run = open_run(
     project="p", entity=None, mode="offline", tags=[], name=f"sweep-seed{seed}", group="sweep", job_type="eval",
     config={"name": "sweep", "seed": int(seed), "stage": {"name": "eval"},
             "kl": {"name": "loss_k3", "coef": float(coef)},
-            "ablation": varied(["ablation=kl_coefficient", f"kl.coef={coef}", f"seed={seed}"])},
+            **to_wandb(varied(["ablation=kl_coefficient", f"kl.coef={coef}", f"seed={seed}"]))},
     folder=Path(folder), run_id=run_id,
 )
 run.define("rl")

@@ -48,6 +48,7 @@ def test_a_whole_job_is_one_wandb_run_and_leaves_no_secret(dsmath: Dsmath, tmp_p
     assert run.config["sampling"]["group_size"] == 4
     assert not [key for key in run.config if "." in key]
     assert run.config["provenance"]["fingerprints"].keys() == set(labels)
+    assert run.config["ablation/stage"] == "eval"
     assert json.loads((folder / "run.json").read_text())["wandb"]["id"] == run.id
     flat = json.dumps(run.summary)
     assert str(results["eval@rl/held_out"]["greedy"]) in flat

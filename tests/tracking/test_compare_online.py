@@ -10,14 +10,14 @@ from wandb_server import WandbServer
 LOG = """
 import sys
 from pathlib import Path
-from dsmath.tracking.naming import varied
+from dsmath.tracking.naming import to_wandb, varied
 from dsmath.tracking.wandb_run import open_run
 
 def logged(mode, number, coef, seed, greedy, code=0):
     run = open_run(
         project="dsmath", entity=None, mode=mode, tags=["t"], name=f"kl-seed{seed}", group="kl", job_type="eval",
         config={"name": "kl", "seed": seed, "stage": {"name": "eval"}, "kl": {"name": "loss_k3", "coef": coef},
-                "ablation": varied([f"kl.coef={coef}", f"seed={seed}"])},
+                **to_wandb(varied([f"kl.coef={coef}", f"seed={seed}"]))},
         folder=Path(mode) / str(number), run_id=f"run{number}",
     )
     run.define("rl")

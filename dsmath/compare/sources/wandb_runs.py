@@ -15,7 +15,7 @@ from dsmath.compare.record import RunRecord, State, Values
 from dsmath.compare.sources.normal import final_numbers, stage_tables, with_last_values
 from dsmath.config.flat import flat
 from dsmath.errors import UserError
-from dsmath.tracking.naming import OVERRIDES, STEP, value_text, varied
+from dsmath.tracking.naming import STEP, from_wandb, wandb_key
 from dsmath.tracking.offline import OfflineRun, find_offline, join, read_offline
 
 STATES: Mapping[str, State] = {"finished": "done", "failed": "failed", "crashed": "failed", "killed": "failed"}
@@ -119,8 +119,8 @@ def _record(
     columns: Mapping[str, Values],
 ) -> RunRecord:
     history = stage_tables(columns)
-    given = config.get(OVERRIDES) or {}
-    own = {key: value for key, value in config.items() if key not in (OVERRIDES, "provenance")}
+    given = from_wandb(config)
+    own = {key: value for key, value in config.items() if key != "provenance" and not key.startswith(wandb_key(""))}
     seed = own.get("seed")
     return RunRecord(
         id=id,
@@ -131,15 +131,11 @@ def _record(
         seed=int(seed) if isinstance(seed, int | float) else None,
         state=state,
         detail=detail,
-        varied=varied([f"{key.replace('/', '.')}={value_text(value)}" for key, value in _entries(given)]),
+        varied=given,
         config={key.replace("/", "."): value for key, value in flat(own).items()},
         finals=with_last_values(final_numbers(_own(summary)), history),
         history=history,
     )
-
-
-def _entries(given: Any) -> Sequence[tuple[str, Any]]:
-    return list(given.items()) if isinstance(given, Mapping) else []
 
 
 def _own(summary: Mapping[str, Any]) -> dict[str, Any]:
