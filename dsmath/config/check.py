@@ -134,7 +134,8 @@ def _convert(value: Any, kind: Any, key: str, mistakes: list[Mistake]) -> Any:  
         if value is None and NoneType in get_args(kind):
             return None
         kinds = [k for k in get_args(kind) if k is not NoneType]
-        return _convert(value, kinds[0], key, mistakes)
+        as_given = next((k for k in kinds if k is type(value)), kinds[0])  # `str | int`: whichever it is
+        return _convert(value, as_given, key, mistakes)
     if kind is Component:
         return _component(value, key, mistakes)
     if is_dataclass(kind):

@@ -445,29 +445,47 @@ class Hardware:
     precision: Literal["32-true", "bf16-true", "bf16-mixed", "16-mixed"]
     strategy: str
     threads: PositiveInt | None
-    cpus_per_task: PositiveInt
+    cpus_per_device: PositiveInt
     memory_gb: PositiveInt
     minutes: PositiveInt
 
 
 @dataclass(frozen=True)
-class Slurm:
-    """What SLURM is asked for, for each task of an array."""
+class Shards:
+    """What SLURM is asked for, for each task of the corpus's arrays: one core and this much more."""
 
-    partition: str
-    account: str | None
-    qos: str | None
     minutes: PositiveInt
     memory_gb: PositiveInt
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """How SLURM is asked; how much it is asked for is the hardware's."""
+
+    partition: str | None
+    account: str | None
+    qos: str | None
+    constraint: str | None
+    reservation: str | None
+    dependency: str | None
+    signal_seconds: Annotated[int, Bounds(ge=5, le=65535)]
+    python: str | None
+    setup: list[str]
+    sbatch: dict[str, str | int | bool]
+    srun: list[str]
+    shards: Shards
     poll_seconds: Positive
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """Where the points of a sweep and the shards of the corpus run; `workers` shards at a time."""
+    """Where the points of a sweep run, `points` of them at a time, and the shards of the corpus, `workers` at a time."""
 
     name: Literal["local", "slurm"]
+    points: PositiveInt | None
     workers: PositiveInt
+    wait: bool
+    snapshot: bool
     slurm: Slurm | None
 
 

@@ -75,23 +75,23 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc] # datatrove has no ty
     def __init__(
         self, task: ShardTask, shards: int, missing: Sequence[int], *, launcher: Launcher, slurm: Slurm, jobs: Jobs
     ) -> None:
-        self._missing = list(missing)
+        self._missing, self._slurm = list(missing), slurm
         super().__init__(
             job_name=jobs.name,
             pipeline=[Once(task)],
             tasks=shards,
             workers=launcher.workers,
-            time=f"{slurm.minutes // 60:02d}:{slurm.minutes % 60:02d}:00",
+            time=f"{slurm.shards.minutes // 60:02d}:{slurm.shards.minutes % 60:02d}:00",
             partition=slurm.partition,
             qos=slurm.qos or "",
             cpus_per_task=1,
-            mem_per_cpu_gb=slurm.memory_gb,
+            mem_per_cpu_gb=slurm.shards.memory_gb,
             logging_dir=str(jobs.file.parent),
             skip_completed=False,  # the results themselves say what is done, also after one was lost
             max_array_size=_longest_array(),
             job_id_retriever=jobs,
             # a task that SLURM starts again goes on in the log it had
-            sbatch_args={"open-mode": "append"} | ({"account": slurm.account} if slurm.account else {}),
+            sbatch_args={"open-mode": "append", **_more(slurm)},
         )
 
     def get_incomplete_ranks(self, ranks: Any = None, skip_completed: Any = None) -> list[int]:
@@ -101,16 +101,18 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc] # datatrove has no ty
         """Not: it would wait in the queue for ever after a task that failed."""
 
     def get_launch_file_contents(self, sbatch_args: dict[str, Any], run_script: str) -> str:
-        """The interpreter of this process, also where the node's PATH has another one."""
+        """The interpreter that the config names, else this process's, also where the node's PATH has another one."""
         sbatch_args["output"] = sbatch_args["error"] = self._log_pattern()
-        asked = [f"#SBATCH --{key}" + (f"={quote(str(value))}" if value else "") for key, value in sbatch_args.items()]
+        asked = [option(key, value) for key, value in sbatch_args.items() if value is not None]
+        python = Path(self._slurm.python or sys.executable)
         pipeline = quote(self.logging_dir.resolve_paths("executor.pik"))
         return "\n".join(
             [
                 "#!/bin/bash",
                 *asked,
-                f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH" PYTHONUNBUFFERED=1',
-                f"exec {quote(sys.executable)} -m datatrove.tools.launch_pickled_pipeline {pipeline}",
+                *self._slurm.setup,
+                f'export PATH={quote(str(python.parent))}:"$PATH" PYTHONUNBUFFERED=1',
+                f"exec {quote(str(python))} -m datatrove.tools.launch_pickled_pipeline {pipeline}",
                 "",
             ]
         )
@@ -122,6 +124,17 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc] # datatrove has no ty
         """What SLURM kept of a shard's task."""
         array, index = divmod(self._missing.index(shard), self.max_array_size)
         return Path(self.slurm_logs_folder) / f"{jobs.ids[array]}_{index}.out"
+
+
+def option(name: str, value: object) -> str:
+    """A line of a batch script that asks sbatch for something; `true`, or no text, asks by the name alone."""
+    return f"#SBATCH --{name}" if value in (True, "") else f"#SBATCH --{name}={quote(str(value))}"
+
+
+def _more(slurm: Slurm) -> dict[str, Any]:
+    """What the config asks of sbatch beside what datatrove has parameters for."""
+    named = {"account": slurm.account, "constraint": slurm.constraint, "reservation": slurm.reservation}
+    return {name: value for name, value in named.items() if value is not None} | dict(slurm.sbatch)
 
 
 def run_on_slurm(

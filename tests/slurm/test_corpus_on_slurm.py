@@ -22,7 +22,7 @@ PAGES = ["stage=pages", *CRAWL]  # the first of a round's two stages
 SLURM = [
     "launcher=slurm",
     "launcher.slurm.partition=main",
-    "launcher.slurm.memory_gb=1",
+    "launcher.slurm.shards.memory_gb=1",
     "launcher.slurm.poll_seconds=0.2",
 ]
 
