@@ -11,7 +11,21 @@ from pathlib import Path
 
 from dsmath.errors import UserError, did_you_mean
 
-VERBS = ("run", "plan", "annotate", "rerun", "diff", "mcnemar", "compare", "lineage", "sync", "grade", "schema")
+VERBS = (
+    "run",
+    "plan",
+    "annotate",
+    "rerun",
+    "diff",
+    "mcnemar",
+    "compare",
+    "lineage",
+    "sync",
+    "grade",
+    "schema",
+    "status",
+    "resume",
+)
 MISTAKE = 2
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -96,6 +110,15 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0912 - a branch a verb
         from dsmath.verbs.sync import sync
 
         return sync(*_arguments(options.overrides, exactly=1, what="sync FOLDER"))
+    elif options.verb == "status":
+        from dsmath.verbs.status import status
+
+        status(*_arguments(options.overrides, exactly=1, what="status SWEEP"))
+    elif options.verb == "resume":
+        from dsmath.verbs.resume import resume
+
+        folder, *how = _arguments(options.overrides, at_least=1, what="resume SWEEP [OVERRIDES]")
+        return resume(folder, how)
     elif options.verb == "grade":
         from dsmath.verbs.grade import grade
 
@@ -114,7 +137,7 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0912 - a branch a verb
 
 def _help(verb: str) -> str:
     """The whole page, or what a verb that takes files says of itself."""
-    if verb in ("grade", "mcnemar", "compare", "lineage", "sync"):
+    if verb in ("grade", "mcnemar", "compare", "lineage", "sync", "status", "resume"):
         module = import_module(f"dsmath.verbs.{verb}")
         return f"{inspect.getdoc(module)}\n\n{inspect.getdoc(getattr(module, verb))}\n"
     from dsmath.config.help import help_text

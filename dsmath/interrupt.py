@@ -1,5 +1,6 @@
-"""Ctrl-C and SIGTERM: the first asks for an end at the next safe point, the second ends at once."""
+"""Ctrl-C, SIGTERM and SLURM's warning: the first asks for an end at the next safe point; a second ends at once."""
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What SLURM sends before a time limit. It reaches every process of the job, and this is a signal that processes which
+# know nothing of it, such as W&B's service or a program in the sandbox, ignore instead of dying of it.
+TIME_LIMIT = signal.SIGURG
 
 
 class Interrupted(BaseException):
@@ -18,6 +22,7 @@ class Interrupted(BaseException):
 
 
 _asked: int | None = None
+_listening = False
 
 
 def requested() -> int | None:
@@ -44,16 +49,30 @@ def _handle(signum: int, frame: FrameType | None) -> None:
     print(f"\ndsmath: {name}: stopping after this step; once more to stop at once", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def listening() -> Iterator[None]:
-    """Take both signals for a while."""
+def _handle_under_slurm(signum: int, frame: FrameType | None) -> None:
+    """Only the first counts: SLURM repeats SIGTERM, and kills by itself when its patience ends."""
     global _asked  # noqa: PLW0603
-    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
-    _asked = None
-    for signum in SIGNALS:
-        signal.signal(signum, _handle)
+    if _asked is None:
+        _asked = signum
+        os.write(2, f"\ndsmath: {signal.Signals(signum).name} from SLURM: saving after this step\n".encode())
+
+
+@contextmanager
+def listening(*, under_slurm: bool = False) -> Iterator[None]:
+    """Take the signals for a while; within a `listening`, it goes on as the outer one began."""
+    global _asked, _listening  # noqa: PLW0603
+    if _listening:
+        yield
+        return
+    handle = _handle_under_slurm if under_slurm else _handle
+    signals = (*SIGNALS, TIME_LIMIT) if under_slurm else SIGNALS
+    before = {signum: signal.getsignal(signum) for signum in signals}
+    _asked, _listening = None, True
+    for signum in signals:
+        signal.signal(signum, handle)
     try:
         yield
     finally:
+        _listening = False
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -1,7 +1,7 @@
 """One job in its run folder: build the chain, track it, and show what came out."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,28 @@ from omegaconf import DictConfig
 from dsmath import interrupt
 from dsmath.config.schema import Experiment
 from dsmath.errors import UserError
-from dsmath.graph.chain import targets, values
+from dsmath.graph.chain import nodes, targets, values
 from dsmath.graph.fingerprint import fingerprint
+from dsmath.graph.graph import Node
 from dsmath.graph.run import Built, results, run
 from dsmath.interrupt import Interrupted
 from dsmath.launch.ranks import Ranks
 from dsmath.launch.settle import settle
 from dsmath.tracking.continued import run_memory
 from dsmath.tracking.lineage import Lineage
-from dsmath.tracking.naming import metric_name, to_wandb, varied
+from dsmath.tracking.naming import UPSTREAM, metric_name, to_wandb, varied
 from dsmath.tracking.provenance import DIFF, failure_noted, note_wandb_run, recorded, write_provenance
 from dsmath.tracking.report import write_report
 from dsmath.tracking.tracker import Tracker
 from dsmath.tracking.wandb_run import WandbRun
 
 
-def run_job(e: Experiment, config: DictConfig, folder: Path, overrides: list[str]) -> float | None:
+def run_job(
+    e: Experiment, config: DictConfig, folder: Path, overrides: list[str], *, only: Collection[str] = ()
+) -> float | None:
     """Build everything that the experiment asks for; the greedy accuracy of the last model evaluated is returned.
+
+    With `only`, the fingerprints of stages that other experiments grow from as well, those are built and no more.
 
     Raises:
         UserError: for a mistake that only showed now.
@@ -35,28 +40,35 @@ def run_job(e: Experiment, config: DictConfig, folder: Path, overrides: list[str
     """
     settle(e)
     write_provenance(e, config, folder, overrides)
-    with interrupt.listening(), failure_noted(folder), _wandb(e, folder, overrides) as wandb_run:
+    wanted = [node for node in nodes(e) if node.fingerprint in only] if only else targets(e)
+    with (
+        interrupt.listening(),
+        failure_noted(folder),
+        _wandb(e, folder, overrides, wanted, upstream=bool(only)) as wandb_run,
+    ):
         lineage = Lineage(folder, wandb_run.id if wandb_run is not None else None)
         with Ranks(e) as ranks:
-            built = run(e, Tracker(wandb_run, lineage), tell=_tell, together=ranks.together)
-        wanted = results(built, e)
-        write_report(e, folder, built, wanted)
+            built = run(e, wanted, Tracker(wandb_run, lineage), tell=_tell, together=ranks.together)
+        asked_for = results(built, wanted)
+        write_report(e, folder, built, asked_for)
         if wandb_run is not None:
             wandb_run.summarise({metric_name(b.node.label): dict(b.entry.summary) for b in built})
-    return _objective(wanted)
+    return _objective(asked_for)
 
 
 @contextmanager
-def _wandb(e: Experiment, folder: Path, overrides: list[str]) -> Iterator[WandbRun | None]:
+def _wandb(
+    e: Experiment, folder: Path, overrides: list[str], wanted: list[Node], *, upstream: bool
+) -> Iterator[WandbRun | None]:
     """The job's W&B run, if it has one: opened or gone on with, and finished with the job's exit code."""
     if e.logger.run is None:
         yield None
         return
-    with run_memory(Path(e.paths.store) / "wandb", _identity(e)) as memory:
+    with run_memory(Path(e.paths.store) / "wandb", _identity(e, wanted)) as memory:
         wandb_run: WandbRun = e.logger.run.build(
             name=f"{e.name}-seed{e.seed}",
             group=e.name,
-            job_type=e.stage.name,
+            job_type=UPSTREAM if upstream else e.stage.name,
             config={**values(e), **to_wandb(varied(overrides)), "provenance": recorded(folder)},
             folder=folder,
             run_id=memory.run_id,
@@ -79,9 +91,9 @@ def _wandb(e: Experiment, folder: Path, overrides: list[str]) -> Iterator[WandbR
             wandb_run.finish(exit_code)
 
 
-def _identity(e: Experiment) -> str:
+def _identity(e: Experiment, wanted: list[Node]) -> str:
     """The same for a job and its continuation: its name and what it builds."""
-    return fingerprint({"name": e.name, "targets": [node.fingerprint for node in targets(e)]})
+    return fingerprint({"name": e.name, "targets": [node.fingerprint for node in wanted]})
 
 
 def _tell(line: str) -> None:

@@ -41,11 +41,6 @@ def corpus_rules(e: Experiment) -> Broken:
                 yield f"annotation.{key}", " = null: annotation=automatic needs a number"
     elif annotation.file is None:
         yield "annotation.file", f" = null: annotation={annotation.name} keeps its decisions in a file; expected a path"
-    if e.launcher.name == "slurm" and e.launcher.slurm is None:
-        yield (
-            "launcher.slurm",
-            " = null: launcher=slurm says what to ask SLURM for there; leave it as the option has it",
-        )
 
 
 def token_budget(e: Experiment, round: int) -> int:

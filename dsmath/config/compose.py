@@ -13,6 +13,7 @@ from typing import Any
 
 from hydra import initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
@@ -52,10 +53,10 @@ def composer() -> Iterator["Composer"]:
 
 
 class Composer:
-    """Composes and checks; use it inside `composer()`."""
+    """Composes and checks; use it inside `composer()`, or with the loader of a Hydra that runs."""
 
-    def __init__(self) -> None:
-        self._loader = GlobalHydra.instance().config_loader()
+    def __init__(self, loader: ConfigLoader | None = None) -> None:
+        self._loader = loader or GlobalHydra.instance().config_loader()
 
     @cached_property
     def groups(self) -> dict[str, list[str]]:
@@ -102,7 +103,7 @@ class Composer:
             raise ConfigError([Mistake("the sweep", f": {str(error).splitlines()[0]}", "command line")]) from None
         if not points:
             raise ConfigError([Mistake("the sweep", ": it has no points, one of its ranges is empty", "command line")])
-        return self._points([list(point) for point in points])
+        return self.points([list(point) for point in points])
 
     def for_hydra(self, overrides: Sequence[str]) -> list[str]:
         """The checked overrides as Hydra takes them: with `++` where one adds a key that no file has."""
@@ -117,7 +118,12 @@ class Composer:
         new = [o for o in values if _adds(base, o)]
         return [f"++{text}" if o in new else text for text, o in zip(overrides, parsed, strict=True)]
 
-    def _points(self, points: list[list[str]]) -> list[Composed]:
+    def points(self, points: list[list[str]]) -> list[Composed]:
+        """Checked points from the overrides of each.
+
+        Raises:
+            ConfigError: naming each point that cannot run.
+        """
         done: list[Composed] = []
         wrong: list[tuple[str, Mistake]] = []
         bases: dict[tuple[str, ...], DictConfig] = {}

@@ -6,13 +6,13 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-_PACKAGE = Path(__file__).resolve().parents[1]
+PACKAGE = Path(__file__).resolve().parents[1]
 extra: list[Path] = []  # folders of a user's own groups, from --config-dir
 
 
 def root(name: str) -> Path:
     """The folder `conf` or `experiments`."""
-    inside, beside = _PACKAGE / name, _PACKAGE.parent / name
+    inside, beside = PACKAGE / name, PACKAGE.parent / name
     return inside if inside.is_dir() else beside
 
 

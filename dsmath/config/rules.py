@@ -1,6 +1,7 @@
 """What no single value shows: combinations that cannot work, each with what to change."""
 
 from dsmath.config.collecting import corpus_rules, pages_rules
+from dsmath.config.launching import slurm_rules
 from dsmath.config.paradigm import Broken, pieces
 from dsmath.config.pretraining import mixture_rules, pretrain_sizes, token_upstreams
 from dsmath.config.schema import Experiment
@@ -44,6 +45,7 @@ def broken_rules(e: Experiment) -> Broken:
     yield from _schedules(e)
     yield from _optimisers(e)
     yield from _folders(e)
+    yield from slurm_rules(e)
 
 
 def upstreams(e: Experiment, stage: str) -> list[str]:

@@ -6,7 +6,6 @@ died waits for the tasks which that one left, instead of doing the same shards b
 """
 
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -21,13 +20,7 @@ from dsmath import interrupt
 from dsmath.config.schema import Launcher, Slurm
 from dsmath.corpus.shards import Once, ShardTask, quiet
 from dsmath.errors import UserError
-
-COMMANDS = ("sbatch", "squeue", "scancel")
-LONGEST_ARRAY = 1001  # SLURM's own default of MaxArraySize
-NEVER = re.compile(  # reasons to wait that do not pass by themselves, as `squeue` words them
-    r"PartitionTimeLimit|PartitionNodeLimit|BadConstraints|JobHeld\w+|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|"
-    r"\w+MaxWallDurationPerJobLimit|\w+MaxMemoryPerJob|launch failed requeued held|\(?job requeued in held state\)?"
-)
+from dsmath.launch.cluster import longest_array, never_starts, require_slurm
 
 
 class Jobs:
@@ -88,7 +81,7 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc] # datatrove has no ty
             mem_per_cpu_gb=slurm.shards.memory_gb,
             logging_dir=str(jobs.file.parent),
             skip_completed=False,  # the results themselves say what is done, also after one was lost
-            max_array_size=_longest_array(),
+            max_array_size=longest_array(),
             job_id_retriever=jobs,
             # a task that SLURM starts again goes on in the log it had
             sbatch_args={"open-mode": "append", **_more(slurm)},
@@ -147,10 +140,7 @@ def run_on_slurm(
             after their tasks ended.
         Interrupted: when asked to stop; the tasks are cancelled, finished shards stay.
     """
-    absent = [command for command in COMMANDS if not shutil.which(command)]
-    if absent:
-        names = ", ".join(f"`{command}`" for command in absent)
-        raise UserError(f"launcher=slurm: no {names} here; expected SLURM's commands, or launcher=local")
+    require_slurm()
     folder = logs.absolute() / task.name
     folder.mkdir(parents=True, exist_ok=True)
     jobs = Jobs(folder / "jobs.txt", f"dsmath-{task.name}")
@@ -221,7 +211,7 @@ def _require_hope(waiting: list[tuple[str, str]] | None, jobs: Jobs) -> None:
     if not waiting or any(state != "PENDING" for state, _ in waiting):
         return
     reasons = {reason for _, reason in waiting}
-    hopeless = sorted(reason for reason in reasons if NEVER.fullmatch(reason))
+    hopeless = sorted(reason for reason in reasons if never_starts(reason))
     if hopeless and all(reason in hopeless or reason == "Dependency" for reason in reasons):
         raise UserError(
             f"launcher=slurm: job {' '.join(jobs.ids)} can never start: SLURM says {', '.join(hopeless)}; it is "
@@ -242,16 +232,6 @@ def _pause(seconds: float) -> None:
 
 def _missing(task: ShardTask, shards: Sequence[int]) -> list[int]:
     return [shard for shard in shards if not task.done(shard).exists()]
-
-
-def _longest_array() -> int:
-    """How many tasks an array may have on this cluster."""
-    try:
-        asked = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True, check=False).stdout
-    except FileNotFoundError:
-        asked = ""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", asked, re.MULTILINE)
-    return max(1, int(found[1])) if found else LONGEST_ARRAY
 
 
 def _last_words(log: Path) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dsmath.config.schema import Experiment
-from dsmath.graph.chain import nodes, require_available, targets, values, view
-from dsmath.graph.graph import Node, Stage
+from dsmath.graph.chain import require_available, values, view
+from dsmath.graph.graph import Node, Stage, order
 from dsmath.graph.store import Entry, Owner, Store
 from dsmath.work import Work
 
@@ -59,15 +59,19 @@ class Built:
     found: bool
 
 
-def run(e: Experiment, tracker: Any, *, tell: Callable[[str], None], together: Together = alone) -> list[Built]:
-    """Every node's result, built where the store lacks it; `tell` is told what happens, a line at a time.
+def run(
+    e: Experiment, wanted: Sequence[Node], tracker: Any, *, tell: Callable[[str], None], together: Together = alone
+) -> list[Built]:
+    """The results of these nodes of the experiment and of all that they grow from, built where the store lacks them.
+
+    `tell` is told what happens, a line at a time.
 
     `together` brings the other processes into a stage that several can do (dsmath/launch/ranks.py).
 
     Raises:
         UserError: when a stage is not part of this version, or the store cannot be written.
     """
-    every = nodes(e)
+    every = list({each.fingerprint: each for node in wanted for each in order(node)}.values())
     require_available(every, e)
     store = Store(Path(e.paths.store))
     plain = values(e)
@@ -92,11 +96,10 @@ def run(e: Experiment, tracker: Any, *, tell: Callable[[str], None], together: T
     return list(done.values())
 
 
-def results(built: Sequence[Built], e: Experiment) -> list[Built]:
-    """Those that the experiment asked for, in its order."""
-    wanted = [target.fingerprint for target in targets(e)]
+def results(built: Sequence[Built], wanted: Sequence[Node]) -> list[Built]:
+    """Those that were asked for, in their order."""
     by_fingerprint = {b.node.fingerprint: b for b in built}
-    return [by_fingerprint[f] for f in wanted]
+    return [by_fingerprint[node.fingerprint] for node in wanted]
 
 
 def _maker(

@@ -37,7 +37,7 @@ class Report:
 
 
 def main(descriptor: int) -> NoReturn:
-    """Serve rank 0 until it sends None or is gone. The caller has blocked SIGINT and SIGTERM: they are rank 0's."""
+    """Serve rank 0 until it sends None or is gone. The caller has blocked the signals that are rank 0's."""
     connection: Connection[Report, Any] = Connection(descriptor)
     try:
         _serve(connection)

@@ -196,11 +196,11 @@ class _Helper:
 
 
 def start_process() -> "tuple[Process, Connection[Any, Any]]":
-    """A helper with its end of a pipe. It never sees SIGINT and SIGTERM, not even while it starts."""
+    """A helper with its end of a pipe. It never sees the signals that are rank 0's, not even while it starts."""
     ours, theirs = Pipe()
     descriptor = theirs.fileno()
     code = f"import sys; sys.path[:] = {sys.path!r}; from dsmath.launch.rank import main; main({descriptor})"
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, interrupt.SIGNALS)  # inherited, and kept
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*interrupt.SIGNALS, interrupt.TIME_LIMIT))  # inherited, and kept
     try:
         process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=[descriptor])
     finally:

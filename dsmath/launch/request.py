@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from dsmath.config.launching import option_name
 from dsmath.config.schema import Experiment
+from dsmath.interrupt import TIME_LIMIT
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,34 @@ def request_of(e: Experiment) -> Request:
         sbatch=tuple(sorted(slurm.sbatch.items())),
         srun=tuple(slurm.srun),
     )
+
+
+def options(request: Request) -> dict[str, str | int | bool]:
+    """The request as sbatch's options by name, without dashes; True is an option that has no value.
+
+    None of the further ones that a person gave is in the place of one of ours (dsmath/config/launching.py).
+    """
+    asked = {
+        "nodes": request.nodes,
+        "ntasks-per-node": 1,
+        "cpus-per-task": request.cpus,
+        "gpus-per-node": request.gpus or None,
+        "mem": f"{request.memory_gb}G",
+        "time": request.minutes,
+        "signal": f"{TIME_LIMIT.name.removeprefix('SIG')}@{request.signal_seconds}",
+        "requeue": True,
+        "open-mode": "append",  # a task that SLURM starts again goes on in the log it had
+        "partition": request.partition,
+        "account": request.account,
+        "qos": request.qos,
+        "constraint": request.constraint,
+        "reservation": request.reservation,
+        "dependency": request.dependency,
+    }
+    more = {option_name(name): value for name, value in request.sbatch}
+    return {name: value for name, value in (asked | more).items() if value is not None and value is not False}
+
+
+def argument(name: str, value: str | int | bool) -> str:
+    """An option of sbatch as one argument of its command line; quote it for a batch script's line."""
+    return f"--{name}" if value is True or value == "" else f"--{name}={value}"

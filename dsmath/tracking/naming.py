@@ -8,6 +8,7 @@ import yaml
 METRICS, RESULTS, LINEAGE = "metrics.csv", "results.json", "lineage.json"  # in a run's folder
 STEP = "step"
 AXES = (STEP, "tokens", "samples", "seconds")  # of a stage's numbers: what they may be drawn over
+UPSTREAM = "upstream"  # the folder, and W&B's job type, of runs that build what several points grow from
 _VARIED = "ablation/"
 # overrides that say where and how a run is made, not what it is
 APPARATUS = frozenset({"experiment", "ablation", "logger", "launcher", "hardware", "trainer", "paths", "name", "hydra"})

@@ -25,18 +25,19 @@ from dsmath.interrupt import Interrupted
 CONFIG = "config.yaml"
 RECORD = "run.json"
 DIFF = "git.diff"
+ORIGIN = "origin.json"  # in the copy of the code that a sweep's jobs run (launch/snapshot.py), with its git.diff
 FAILURE = "failure.txt"
 PACKAGES = ("torch", "lightning", "transformers", "tokenizers", "hydra-core", "omegaconf", "wandb", "numpy")
 
 
 def write_provenance(e: Experiment, config: DictConfig, folder: Path, overrides: list[str]) -> None:
-    """Leave `config.yaml` (resolved), `run.json` and, in a changed checkout, `git.diff`."""
+    """Leave `config.yaml` (resolved), `run.json` and, if the code isn't that of its commit, `git.diff`."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FAILURE).unlink(missing_ok=True)  # of an attempt that this one goes on with
     (folder / CONFIG).write_text(resolved_yaml(config), encoding="utf-8")
     (folder / RECORD).write_text(json.dumps(record(e, overrides), indent=1) + "\n", encoding="utf-8")
-    if diff := _git("diff", "HEAD"):
-        (folder / DIFF).write_text(diff + "\n", encoding="utf-8")
+    if diff := code_diff():
+        (folder / DIFF).write_bytes(diff)
 
 
 def recorded(folder: Path) -> dict[str, Any]:
@@ -73,18 +74,45 @@ def resolved_yaml(config: DictConfig) -> str:
 
 def record(e: Experiment, overrides: list[str]) -> dict[str, Any]:
     """Everything but the config that a result may depend on."""
+    origin = code_origin()
     return {
         "overrides": overrides,
         "seed": e.seed,
         "fingerprints": {node.label: node.fingerprint for node in nodes(e)},
         "dsmath": __version__,
-        "git": {"commit": _git("rev-parse", "HEAD"), "changed": bool(_git("status", "--porcelain"))},
+        "git": {name: origin[name] for name in ("commit", "changed")},
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         "argv": sys.argv,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def code_origin() -> dict[str, Any]:
+    """Of the code that runs: its commit, whether it was changed since, and the names of files that git doesn't know.
+
+    A copy of the code says what was so when it was made; an installed wheel knows nothing.
+    """
+    copied = root("conf").parent / ORIGIN
+    if copied.is_file():
+        said = json.loads(copied.read_text(encoding="utf-8"))
+        return {name: said[name] for name in ("commit", "changed", "untracked")}
+    untracked = _git("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
+    return {
+        "commit": _git("rev-parse", "HEAD").decode().strip(),
+        "changed": bool(_git("status", "--porcelain")),
+        "untracked": [os.fsdecode(name) for name in untracked if name],
+    }
+
+
+def code_diff() -> bytes:
+    """What is changed since the commit, as `git apply` takes it; nothing of .env files, which may hold secrets."""
+    source = root("conf").parent
+    if (source / ORIGIN).is_file():
+        return (source / DIFF).read_bytes() if (source / DIFF).is_file() else b""
+    without = (":(exclude,glob)**/.env*", ":(exclude,glob)**/*.env")
+    return _git("diff", "--no-ext-diff", "--no-color", "HEAD", "--", ".", *without)
 
 
 def _version(name: str) -> str | None:
@@ -94,15 +122,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> bytes:
     """What git says of the checkout that dsmath runs from; nothing in an installed wheel."""
     source = root("conf").parent
     if not (source / ".git").exists():
-        return ""
+        return b""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(source), *arguments], capture_output=True, text=True, check=False, timeout=30
-        )
+        done = subprocess.run(["git", "-C", str(source), *arguments], capture_output=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return b""
+    return done.stdout if done.returncode == 0 else b""

@@ -55,11 +55,14 @@ def _hardware(work: Work) -> dict[str, Any]:
             f"hardware={hardware.name} wants {work.ranks} GPUs a node, and {torch.cuda.device_count()} are here; "
             "use hardware=cpu, or a machine that has them"
         )
-    shared = {"accelerator": hardware.accelerator, "devices": work.ranks, "precision": hardware.precision}
-    if work.ranks == 1:
-        return shared
-    # the ranks exist already (dsmath/launch/ranks.py), whatever SLURM's or torchrun's variables say
-    return shared | {"strategy": "ddp", "plugins": [LightningEnvironment()]}
+    return {
+        "accelerator": hardware.accelerator,
+        "devices": work.ranks,
+        "precision": hardware.precision,
+        "strategy": "auto" if work.ranks == 1 else "ddp",
+        # the ranks exist already (dsmath/launch/ranks.py), whatever SLURM's or torchrun's variables say
+        "plugins": [LightningEnvironment()],
+    }
 
 
 def _keep_signal_handlers(trainer: L.Trainer) -> None:

@@ -11,20 +11,23 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from dsmath.config import places
-from dsmath.config.check import check
 from dsmath.config.compose import CONFIG_NAME, Composed, composer
 from dsmath.config.schema import Experiment
 from dsmath.config.types import Component
 from dsmath.errors import UserError
 from dsmath.graph.chain import nodes, require_available
 from dsmath.graph.store import Store
+from dsmath.point import job
 from dsmath.tracking.labels import HELD_OUT
+from dsmath.verbs.sweep import PointsFailed
 
 if TYPE_CHECKING:
     from dsmath.evaluation.prompts import PromptStyle
+
+FAILED = 1  # the exit code when points of a sweep have failed
 
 
 def run(overrides: Sequence[str], *, sweep: bool) -> int:
@@ -36,7 +39,10 @@ def run(overrides: Sequence[str], *, sweep: bool) -> int:
     with composer() as compose:
         points = compose.sweep(overrides) if sweep else [compose.one(overrides)]
         lines = compose.for_hydra(overrides)
-    preflight(points, sweep=sweep)
+        sweep = sweep or _goes_to_slurm(points[0].experiment)
+        preflight(points, sweep=sweep)
+        if sweep:
+            _require_folder(points[0], lines)
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # a bug keeps its whole traceback
     sys.argv = ["dsmath", *(["--multirun"] if sweep else []), *lines]
     task = job if sweep else _single
@@ -44,7 +50,23 @@ def run(overrides: Sequence[str], *, sweep: bool) -> int:
         hydra.main(version_base="1.3", config_path=str(places.root("conf")), config_name=CONFIG_NAME)(task)()
     except _Mistaken as mistaken:
         raise mistaken.error from None
+    except PointsFailed as failed:
+        print(f"dsmath: {failed}", file=sys.stderr)
+        return FAILED
     return 0
+
+
+def _goes_to_slurm(e: Experiment) -> bool:
+    """Whether a single run is a job. Of the corpus the shards are, and what submits them and waits runs here."""
+    return e.launcher.name == "slurm" and e.stage.name not in ("pages", "corpus")
+
+
+def _require_folder(point: Composed, lines: Sequence[str]) -> None:
+    """The sweep's folder is no other's, found out before Hydra writes there."""
+    from dsmath.sweeps.folder import require_free
+
+    HydraConfig.instance().set_config(point.config)
+    require_free(Path(str(OmegaConf.select(point.config, "hydra.sweep.dir"))), lines)
 
 
 def is_sweep(overrides: Sequence[str]) -> bool:
@@ -203,15 +225,3 @@ def _single(config: DictConfig) -> float | None:
         return job(config)
     except UserError as error:
         raise _Mistaken(error) from error
-
-
-def job(config: DictConfig) -> float | None:
-    """One point, in its run folder; what a sweeper may optimise is returned. Launchers import this by name."""
-    e = check(config)
-    hydra_config = HydraConfig.get()
-    # OpenMP threads that spin while they wait take the processor from whatever runs beside them; GNU's 300 000
-    # rounds made small steps several times slower on a busy machine. It reads this once, when torch loads it.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    from dsmath.job import run_job  # torch is first imported here
-
-    return run_job(e, config, Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task))

@@ -1,36 +1,93 @@
-"""At the end of a sweep: a line per point, in the terminal and in `results.csv`; points that failed are named."""
+"""A sweep's points handed to dsmath.sweeps, and at its end a line per point, in the terminal and in `results.csv`."""
 
 import csv
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from dsmath.config.compose import Composer
 from dsmath.tracking.labels import HELD_OUT, evaluation
 from dsmath.tracking.naming import RESULTS as RUN_RESULTS
+
+if TYPE_CHECKING:
+    from dsmath.sweeps.standing import Standing
 
 RESULTS = "results.csv"
 PRETRAIN = "pretrain"  # the stage whose loss on held-out mathematics is a result by itself (§2.2, Table 1)
 HELD_OUT_LOSS = ("validation_loss", "validation_nats_per_byte")
 
 
+class PointsFailed(Exception):  # noqa: N818 - points have failed, not this
+    """Some points of a sweep have no result; each was told."""
+
+
+def launch_points(
+    loader: ConfigLoader, folder: Path, command: Sequence[str], points: Mapping[int, Sequence[str]]
+) -> list[JobReturn]:
+    """What hydra_plugins/dsmath_launcher does: one JobReturn a point, in their order.
+
+    Raises what dsmath.sweeps.launch.launch raises.
+    """
+    from dsmath.sweeps.launch import launch
+
+    composed = Composer(loader).points([list(overrides) for overrides in points.values()])
+    asked = {n: (overrides, c.experiment) for (n, overrides), c in zip(points.items(), composed, strict=True)}
+    standing = launch(folder, [text for text in command if not text.startswith("hydra.mode=")], asked)
+    finish(folder, standing, waited=composed[0].experiment.launcher.wait)
+    by_name = {each.unit.name: each for each in standing if each.unit.is_point}
+    returned = []
+    for number, overrides in points.items():
+        each = by_name[str(number)]
+        done = JobReturn()
+        done.overrides = list(overrides)
+        done.working_dir = str(folder / str(number))
+        done.status = JobStatus.FAILED if each.state == "failed" else JobStatus.COMPLETED
+        done.return_value = PointsFailed(_how_many(standing)) if each.state == "failed" else each.objective
+        returned.append(done)
+    return returned
+
+
+def finish(folder: Path, standing: "Sequence[Standing]", *, waited: bool) -> None:
+    """Tell every failure, and show what there is where Hydra's callback won't, because some points have failed."""
+    from dsmath.sweeps.board import print_failures
+
+    print_failures(standing)
+    if waited and any(each.state == "failed" for each in standing):
+        show_results(folder)
+
+
+def _how_many(standing: "Sequence[Standing]") -> str:
+    points = [each for each in standing if each.unit.is_point]
+    failed = sum(each.state == "failed" for each in points)
+    return f"{failed} of {len(points)} points failed"
+
+
 class SweepResults(Callback):
     """A Hydra callback: the points, and where there are several, `dsmath compare` of them in the sweep's folder."""
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        folder = Path(config.hydra.sweep.dir)
-        if rows := [_row(run) for run in sorted(folder.glob("*/run.json"), key=_number)]:
-            columns = list(dict.fromkeys(name for row in rows for name in row))
-            with (folder / RESULTS).open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, columns, restval="")
-                writer.writeheader()
-                writer.writerows(rows)
-            _print(rows, columns)
-            if len(rows) > 1:
-                _compare(folder)
-            print(f"sweep folder: {folder}")
+        if OmegaConf.select(config, "launcher.wait") is not False:
+            show_results(Path(config.hydra.sweep.dir))
+
+
+def show_results(folder: Path) -> None:
+    """The table, `results.csv` and the comparison of a sweep's points."""
+    if rows := [_row(run) for run in sorted(folder.glob("*/run.json"), key=_number)]:
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        with (folder / RESULTS).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows(rows)
+        _print(rows, columns)
+        if len(rows) > 1:
+            _compare(folder)
+        print(f"sweep folder: {folder}")
 
 
 def _compare(folder: Path) -> None:

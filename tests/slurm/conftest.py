@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
@@ -16,3 +17,13 @@ def cluster() -> None:
     )
     if not {"main", "short"} <= set(said.stdout.split()):
         pytest.skip(f"the cluster of the tests does not run: {how}; sinfo says: {(said.stderr or said.stdout).strip()}")
+
+
+@pytest.fixture
+def healthy_cluster() -> Iterator[None]:
+    """No job, and every daemon runs: before a test that breaks the cluster, and after it."""
+    from cluster import heal
+
+    heal()
+    yield
+    heal()

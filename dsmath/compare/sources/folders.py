@@ -12,7 +12,7 @@ from dsmath.compare.record import RunRecord, State, Values
 from dsmath.compare.sources.normal import final_numbers, with_last_values
 from dsmath.config.flat import flat
 from dsmath.errors import UserError
-from dsmath.tracking.naming import METRICS, RESULTS, STEP, metric_name, varied
+from dsmath.tracking.naming import METRICS, RESULTS, STEP, UPSTREAM, metric_name, varied
 from dsmath.tracking.provenance import CONFIG, FAILURE
 from dsmath.tracking.provenance import RECORD as RUN
 
@@ -24,6 +24,7 @@ def run_folders(folder: Path) -> list[Path]:
     if (folder / RUN).is_file():
         return [folder]
     found = [path.parent for level in ("*", "*/*", "*/*/*") for path in folder.glob(f"{level}/{RUN}")]
+    found = [path for path in found if path.parent.name != UPSTREAM]  # what points grew from is no point
     once = {path.resolve(): path for path in reversed(found)}.values()  # links may lead to one folder twice
     return sorted(once, key=lambda path: (path.parent, not path.name.isdigit(), path.name.zfill(12)))
 

@@ -1,0 +1,180 @@
+"""A sweep from its points to its end: claimed, copied, divided into units, run, waited for, reported."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dsmath import interrupt
+from dsmath.config import places
+from dsmath.config.schema import Experiment, Launcher
+from dsmath.errors import UserError
+from dsmath.graph.store import Store
+from dsmath.interrupt import Interrupted
+from dsmath.launch import cluster
+from dsmath.launch.request import request_of
+from dsmath.launch.snapshot import take
+from dsmath.sweeps.batches import read_batches, submit
+from dsmath.sweeps.board import Board
+from dsmath.sweeps.folder import Sweep, begin, write_units
+from dsmath.sweeps.local import run_locally
+from dsmath.sweeps.standing import ENDED, Standing, standing
+from dsmath.sweeps.units import Unit, units
+
+VANISHED = 3  # polls in which a job may be in no queue before its results are here: a shared folder shows files late
+
+
+def launch(
+    folder: Path, command: Sequence[str], points: Mapping[int, tuple[Sequence[str], Experiment]]
+) -> list[Standing]:
+    """Begin a sweep in a folder, or go on with it there; how its units stand is returned: at its end, or, with
+    launcher.wait=false, when all is submitted.
+
+    Raises:
+        UserError: when the folder is another sweep's, or SLURM refuses.
+        Interrupted: when asked to stop; `dsmath resume` goes on.
+    """
+    sweep = begin(
+        folder,
+        command=command,
+        points={number: overrides for number, (overrides, _) in points.items()},
+        config_dirs=places.extra,
+    )
+    return go_on(sweep, {number: e for number, (_, e) in points.items()})
+
+
+def go_on(sweep: Sweep, experiments: Mapping[int, Experiment]) -> list[Standing]:
+    """Run those of these points that have no results and that no job is at; raises as `launch` does."""
+    launcher = next(iter(experiments.values())).launcher
+    with interrupt.listening():
+        if launcher.snapshot:
+            take(sweep.folder, list(experiments.values()))
+        busy = {each.unit.name for each in look(sweep) if each.state not in ENDED and each.job}
+        missing = {n: e for n, e in experiments.items() if not sweep.is_done(n) and str(n) not in busy}
+        todo = units(
+            missing, lambda e, node: Store(Path(e.paths.store)).find(node.stage.name, node.fingerprint) is not None
+        )
+        todo = [unit for unit in todo if unit.name not in busy]
+        write_units(sweep, todo)
+        if launcher.name == "local":
+            _locally(sweep, todo, launcher)
+        else:
+            _on_slurm(sweep, todo, {unit.name: experiments[unit.point] for unit in todo}, launcher)
+        return look(sweep)
+
+
+def look(sweep: Sweep) -> list[Standing]:
+    """How the sweep's units stand now."""
+    batches = read_batches(sweep)
+    if not batches:
+        return standing(sweep, None, {})
+    queued = cluster.queue([batch.name for batch in batches])
+    known = {(task.array, task.index) for task in queued or ()}
+    gone = [
+        f"{batch.job}_{index}"
+        for batch in batches
+        for index in range(len(batch.units))
+        if batch.job and (batch.job, index) not in known
+    ]
+    return standing(sweep, queued, cluster.ended(gone) if gone else {})
+
+
+def _locally(sweep: Sweep, todo: Sequence[Unit], launcher: Launcher) -> None:
+    shown = 0.0
+    with Board() as board:
+
+        def show() -> None:
+            nonlocal shown
+            if time.monotonic() - shown > 0.5:
+                board.show(look(sweep))
+                shown = time.monotonic()
+
+        try:
+            run_locally(sweep, todo, at_once=launcher.points or len(todo) or 1, show=show)
+        except BaseException:
+            board.close()
+            _tell(f"stopped; `dsmath resume {sweep.folder}` goes on")
+            raise
+        board.show(look(sweep))
+
+
+def _on_slurm(sweep: Sweep, todo: Sequence[Unit], experiments: Mapping[str, Experiment], launcher: Launcher) -> None:
+    assert launcher.slurm is not None
+    if todo:
+        requests = {name: request_of(e) for name, e in experiments.items()}
+        batches = submit(sweep, todo, requests, at_once=launcher.points)
+        jobs = " ".join(str(batch.job) for batch in batches)
+        _tell(
+            f"submitted {len(todo)} tasks as {'job' if len(batches) == 1 else 'jobs'} {jobs}; sweep folder: {sweep.folder}"
+        )
+    if launcher.wait:
+        _wait(sweep, launcher.slurm.poll_seconds)
+    else:
+        _tell(
+            f"`dsmath status {sweep.folder}` shows how it goes, `dsmath resume {sweep.folder}` goes on with what failed"
+        )
+
+
+def _wait(sweep: Sweep, poll_seconds: float) -> None:
+    """Until every unit has ended: SLURM's queue has none of it any more."""
+    gone = 0
+    with Board() as board:
+        try:
+            while True:
+                units = look(sweep)
+                board.show(units)
+                gone = gone + 1 if all(each.state in ENDED for each in units) else 0
+                failed = any(each.state == "failed" for each in units)
+                if gone >= (VANISHED if failed else 1):
+                    return
+                hopeless = [each for each in units if each.detail.endswith("it can never start")]
+                if hopeless and all(each.state in ENDED or each in hopeless for each in units):
+                    _cancel(units)
+                    raise UserError(
+                        f"launcher=slurm: job {hopeless[0].job} {hopeless[0].detail}; the sweep's jobs are cancelled; "
+                        "look at launcher.slurm and hardware"
+                    )
+                _pause(poll_seconds)
+        except (Interrupted, KeyboardInterrupt):
+            board.close()
+            _leave(sweep)
+            raise
+
+
+def _leave(sweep: Sweep) -> None:
+    """Ctrl-C: are the jobs to go on? Who cannot be asked wants them ended; SIGTERM is about this command alone."""
+    left = [each for each in look(sweep) if each.state not in ENDED]
+    if not left:
+        return
+    if interrupt.requested() == interrupt.SIGNALS[0] and (not sys.stdin.isatty() or _wants_them_cancelled(len(left))):
+        _cancel(left)
+        _tell(f"{len(left)} tasks are cancelled; `dsmath resume {sweep.folder}` goes on")
+    else:
+        _tell(f"{len(left)} tasks go on; `dsmath status {sweep.folder}` shows how")
+
+
+def _wants_them_cancelled(count: int) -> bool:
+    try:
+        answer = input(f"\ndsmath: cancel the {count} tasks that are not done? [y/N] ")
+    except (EOFError, Interrupted):  # Ctrl-C again
+        return True
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _cancel(units: Sequence[Standing]) -> None:
+    cluster.cancel([each.job for each in units if each.job and each.state not in ENDED])
+
+
+def _pause(seconds: float) -> None:
+    """Sleep, but not through a wish to stop."""
+    end = time.monotonic() + seconds
+    while True:
+        interrupt.stop_if_requested()
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, 0.2))
+
+
+def _tell(line: str) -> None:
+    print(f"dsmath: {line}", file=sys.stderr, flush=True)
