@@ -24,6 +24,7 @@ FLOORS = (
     ("training",),
     ("work", "tracking"),
     ("rl", "reward", "data", "models", "evaluation", "corpus"),
+    ("launch.cluster",),  # SLURM's commands, which the corpus's shards ask as well as sweeps
     ("sandbox", "config"),  # the sandbox's processes import nothing but it
     ("errors", "interrupt", "progress", "randomness", "shown", ""),
 )

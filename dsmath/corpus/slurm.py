@@ -121,7 +121,7 @@ class Arrays(SlurmPipelineExecutor):  # type: ignore[misc] # datatrove has no ty
 
 def option(name: str, value: object) -> str:
     """A line of a batch script that asks sbatch for something; `true`, or no text, asks by the name alone."""
-    return f"#SBATCH --{name}" if value in (True, "") else f"#SBATCH --{name}={quote(str(value))}"
+    return f"#SBATCH --{name}" if value is True or value == "" else f"#SBATCH --{name}={quote(str(value))}"
 
 
 def _more(slurm: Slurm) -> dict[str, Any]:

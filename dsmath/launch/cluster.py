@@ -27,6 +27,7 @@ _NEVER = re.compile(  # reasons to wait that do not pass by themselves, as `sque
 )
 _AWAY = ("down", "drain", "drng", "fail", "inval", "error", "unk")  # how states of nodes that take no job begin
 _QUEUE = {  # columns of `squeue --Format` and their widths, which no answer of SLURM's fills
+    "Name": 256,
     "ArrayJobID": 24,
     "ArrayTaskID": 24,
     "JobID": 24,
@@ -78,6 +79,7 @@ class Queued:
     the cluster's local time, past or expected, and None when SLURM does not say.
     """
 
+    name: str
     array: str
     index: int | None
     job: str
@@ -231,6 +233,7 @@ def _queued(line: str) -> Queued:
         start += width
     index, state, begins = fields["ArrayTaskID"], fields["State"], fields["StartTime"]
     return Queued(
+        name=fields["Name"],
         array=fields["ArrayJobID"],
         index=int(index) if index.isdigit() else None,
         job=fields["JobID"],

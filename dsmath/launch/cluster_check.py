@@ -14,9 +14,9 @@ from dsmath.launch.request import Request, argument, options
 
 LEAST_WORK = 60  # seconds that a job must have before it is told to save: it starts, and makes a step
 NOT_NOW = "Requested node configuration is not available"  # also where nodes that are away would be enough
-_KEYS = {  # what sbatch's words are about
+_KEYS = {  # what sbatch's words are about, from the top
+    r"account\b": "launcher.slurm.account",
     "partition": "launcher.slurm.partition",
-    "account": "launcher.slurm.account",
     "qos": "launcher.slurm.qos",
     "reservation": "launcher.slurm.reservation",
     "feature|constraint": "launcher.slurm.constraint",
@@ -65,7 +65,7 @@ def refusal(request: Request, cluster: Sequence[Partition], test: Callable[[Requ
         return why
     said = test(request)
     away = any(shape.away for partition in named for shape in partition.shapes)
-    if said is None or (said == NOT_NOW and away):
+    if said is None or (NOT_NOW in said and away):
         return None
     key = next((key for words, key in _KEYS.items() if re.search(words, said, re.IGNORECASE)), "launcher.slurm")
     return f"{key}: sbatch says {said!r} to {_command(request)}"
@@ -137,27 +137,27 @@ def _too_few_nodes(partition: Partition, request: Request, others: Sequence[Part
     """Which part of the request too few nodes have; those that are away are counted in, for they may come back."""
     total, most = _count(partition.shapes), partition.most_nodes
     if request.nodes > total or (most is not None and request.nodes > most):
-        limit = f"has {_nodes(total)}" if request.nodes > total else f"gives a job {_nodes(most or 0)} at most"
+        limit = f"has {_nodes(total)}" if most is None or most > total else f"gives a job {_nodes(most)} at most"
         return f"hardware.num_nodes = {request.nodes}: partition {partition.name} {limit}; expected fewer{_or(others)}"
     return _too_small(partition, request, others) or _not_at_once(partition, request, others)
 
 
 def _too_small(partition: Partition, request: Request, others: Sequence[Partition]) -> str | None:
     """A single amount, or a feature, that too few nodes have."""
-    amounts: list[tuple[str, int, str, Callable[[Shape], int]]] = [
-        ("hardware.devices", request.gpus, "GPUs", lambda shape: shape.gpus),
-        ("hardware.cpus_per_device × hardware.devices", request.cpus, "CPUs", lambda shape: shape.cpus),
-        ("hardware.memory_gb", request.memory_gb, "GB", lambda shape: shape.memory_mb // 1024),
+    amounts: list[tuple[str, int, str, str, Callable[[Shape], int]]] = [
+        ("hardware.devices", request.gpus, "so many GPUs", "GPUs", lambda shape: shape.gpus),
+        ("hardware.cpus_per_device × hardware.devices", request.cpus, "so many CPUs", "CPUs", lambda shape: shape.cpus),
+        ("hardware.memory_gb", request.memory_gb, "so much memory", "GB", lambda shape: shape.memory_mb // 1024),
     ]
-    for key, asked, unit, amount in amounts:
+    for key, asked, so_much, unit, amount in amounts:
         enough = [shape for shape in partition.shapes if amount(shape) >= asked]
         if _count(enough) < request.nodes:
             each = sorted((amount(shape) for shape in partition.shapes for _ in range(shape.nodes)), reverse=True)
             most = each[request.nodes - 1]  # so many nodes have
             largest = {other.name: f"{max(map(amount, other.shapes))} {unit}" for other in others}
             return (
-                f"{key} = {asked}: {_so_few(partition, enough, request)} so many {unit}; expected "
-                f"{f'at most {most}' if most else 'hardware=cpu'}{_or(others, largest)}"
+                f"{key} = {asked}: {_so_few(partition, enough, request)} {so_much}; expected "
+                f"{f'at most {most} {unit}' if most else 'hardware=cpu'}{_or(others, largest)}"
             )
     enough = [shape for shape in partition.shapes if _has_features(shape, request.constraint)]
     return None if _count(enough) >= request.nodes else _features(partition, request, enough, others)
@@ -180,7 +180,7 @@ def _features(partition: Partition, request: Request, wanted: Sequence[Shape], o
     known = sorted({feature for shape in partition.shapes for feature in shape.features})
     unknown = [name for name in re.split(r"[&|]", request.constraint or "") if name not in known]
     meant = did_you_mean(unknown[0], known) if unknown else ""
-    has = f"features {', '.join(known)}" if known else "nothing, for its nodes have no features"
+    has = f"some of {', '.join(known)}" if known else "launcher.slurm.constraint=null, for its nodes have no features"
     return (
         f"launcher.slurm.constraint = {request.constraint}: {_so_few(partition, wanted, request)} that{meant}; "
         f"expected {has}{_or(others)}"
@@ -228,7 +228,7 @@ def _count(shapes: Sequence[Shape]) -> int:
 
 
 def _or(others: Sequence[Partition], have: Mapping[str, str] | None = None) -> str:
-    """`, or another partition: main (no limit), long (7 days)`, of those where the request can run, if there are any."""
+    """`, or another partition: main (no limit), low (no limit)`: those where the request can run as it is, if any."""
     names = [f"{other.name} ({have[other.name]})" if have else other.name for other in others]
     return f", or another partition: {', '.join(names)}" if names else ""
 

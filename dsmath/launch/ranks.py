@@ -200,10 +200,9 @@ def start_process() -> "tuple[Process, Connection[Any, Any]]":
     ours, theirs = Pipe()
     descriptor = theirs.fileno()
     code = f"import sys; sys.path[:] = {sys.path!r}; from dsmath.launch.rank import main; main({descriptor})"
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*interrupt.SIGNALS, interrupt.TIME_LIMIT))  # inherited, and kept
     try:
-        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=[descriptor])
+        with interrupt.shielded():
+            process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.DEVNULL, pass_fds=[descriptor])
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
     return process, ours

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal, Self
 
+from dsmath import interrupt
 from dsmath.errors import UserError
 from dsmath.sandbox import jail, program
 
@@ -297,16 +298,17 @@ class _Zygote:
         start += f"sys.path.remove({root!r}); main({theirs.fileno()}, {self._owner}, {str(self.folder)!r})"
         with theirs, tempfile.TemporaryFile() as errors:
             try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-s", "-P", "-c", start],
-                    env=ENVIRONMENT,
-                    cwd="/",
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=errors,
-                    start_new_session=True,  # Ctrl-C is for this process
-                )
+                with interrupt.shielded():
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-s", "-P", "-c", start],
+                        env=ENVIRONMENT,
+                        cwd="/",
+                        pass_fds=[theirs.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=errors,
+                        start_new_session=True,
+                    )
             except BaseException:
                 self._channel.close()
                 shutil.rmtree(self.folder, ignore_errors=True)

@@ -31,6 +31,9 @@ from dsmath.sweeps.units import Unit, lanes
 SLURM = "slurm"
 PROBE = "probe"
 NO_INTERPRETER, NO_FOLDER = 61, 62  # exit codes of the script
+_OF_OURS = {
+    f"SBATCH_{name}" for name in ("ARRAY_INX", "JOB_NAME", "MEM_PER_CPU", "MEM_PER_GPU", "MEM_PER_NODE", "TIMELIMIT")
+}
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,14 @@ class _Executor(SlurmExecutor):
         """Submit it; its id is returned."""
         self.parameters["map_count"] = len(self._batch.units)
         return str(self._submit_command(self._submitit_command_str).job_id)
+
+    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+        """Without variables that would be in the place of the script's lines, or that a job around us has left."""
+        asked = self.parameters["additional_parameters"]
+        theirs = {f"SBATCH_{name.upper().replace('-', '_')}" for name in asked} | _OF_OURS
+        inside = {name for name in os.environ if name.startswith(("SLURM_", "SRUN_")) and name != "SLURM_CONF"}
+        without = [word for name in sorted(theirs | inside) for word in ("-u", name)]
+        return ["env", *without, "sbatch", str(submission_file_path)]
 
     @property
     def _submitit_command_str(self) -> str:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dsmath import interrupt
@@ -18,7 +19,7 @@ from dsmath.sweeps.batches import read_batches, submit
 from dsmath.sweeps.board import Board
 from dsmath.sweeps.folder import Sweep, begin, write_units
 from dsmath.sweeps.local import run_locally
-from dsmath.sweeps.standing import ENDED, Standing, standing
+from dsmath.sweeps.standing import ENDED, NEVER, Standing, standing
 from dsmath.sweeps.units import Unit, units
 
 VANISHED = 3  # polls in which a job may be in no queue before its results are here: a shared folder shows files late
@@ -67,8 +68,11 @@ def look(sweep: Sweep) -> list[Standing]:
     """How the sweep's units stand now."""
     batches = read_batches(sweep)
     if not batches:
-        return standing(sweep, None, {})
+        return standing(sweep, batches, None, {})
     queued = cluster.queue([batch.name for batch in batches])
+    # the command that submitted them may have died before it wrote an array's id
+    job_of = {task.name: task.array for task in queued or ()}
+    batches = [batch if batch.job else replace(batch, job=job_of.get(batch.name)) for batch in batches]
     known = {(task.array, task.index) for task in queued or ()}
     gone = [
         f"{batch.job}_{index}"
@@ -76,7 +80,7 @@ def look(sweep: Sweep) -> list[Standing]:
         for index in range(len(batch.units))
         if batch.job and (batch.job, index) not in known
     ]
-    return standing(sweep, queued, cluster.ended(gone) if gone else {})
+    return standing(sweep, batches, queued, cluster.ended(gone) if gone else {})
 
 
 def _locally(sweep: Sweep, todo: Sequence[Unit], launcher: Launcher) -> None:
@@ -127,7 +131,7 @@ def _wait(sweep: Sweep, poll_seconds: float) -> None:
                 failed = any(each.state == "failed" for each in units)
                 if gone >= (VANISHED if failed else 1):
                     return
-                hopeless = [each for each in units if each.detail.endswith("it can never start")]
+                hopeless = [each for each in units if each.detail.endswith(NEVER)]
                 if hopeless and all(each.state in ENDED or each in hopeless for each in units):
                     _cancel(units)
                     raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from dsmath.launch.cluster import Queued, never_starts
-from dsmath.sweeps.batches import NO_FOLDER, NO_INTERPRETER, SLURM, Batch, read_batches
+from dsmath.sweeps.batches import NO_FOLDER, NO_INTERPRETER, SLURM, Batch
 from dsmath.sweeps.folder import Attempt, Sweep, attempts, read_units
 from dsmath.sweeps.local import is_running, log_of
 from dsmath.sweeps.units import Unit
@@ -15,6 +15,7 @@ from dsmath.tracking.naming import varied
 
 State = Literal["waiting", "running", "done", "failed"]
 ENDED = frozenset({"done", "failed"})
+NEVER = "it can never start"
 
 # SLURM's states of a task that has ended, and of one that will run (again)
 _QUEUED = frozenset(
@@ -46,13 +47,17 @@ class Standing:
     objective: float | None = None
 
 
-def standing(sweep: Sweep, queued: Sequence[Queued] | None, ended: Mapping[str, tuple[str, int]]) -> list[Standing]:
+def standing(
+    sweep: Sweep,
+    batches: Sequence[Batch],
+    queued: Sequence[Queued] | None,
+    ended: Mapping[str, tuple[str, int]],
+) -> list[Standing]:
     """Every unit's.
 
-    `queued` is what SLURM's queue has of the sweep, None when it does not answer; `ended` is what its accounts say of
+    `batches` are the sweep's, in the order of their submission; `queued` is what SLURM's queue has of the sweep, None when it does not answer; `ended` is what its accounts say of
     tasks that the queue has forgotten.
     """
-    batches = read_batches(sweep)
     batch_of = {name: batch for batch in batches for name in batch.units}
     tasks = {(task.array, task.index): task for task in queued or ()}
     units = read_units(sweep)
@@ -98,9 +103,10 @@ def _standing(
     if task is not None and task.state in _QUEUED:
         if task.reason == "DependencyNeverSatisfied":
             return so("failed", _needs(unit, others) or "what it needs has failed", job=job)
-        again = f"{_ordinal(len(tried) + 1)} attempt, " if tried else ""
-        never = ": it can never start" if never_starts(task.reason) else ""
-        return so("waiting", f"{again}{task.reason}{never}", job=job)
+        reason = "" if task.reason == "None" else task.reason
+        told = [f"{_ordinal(len(tried) + 1)} attempt"] if tried else []
+        told += [f"{reason}: {NEVER}" if never_starts(reason) else reason] if reason else []
+        return so("waiting", ", ".join(told), job=job)
     state, exit_code = (task.state, task.exit_code or 0) if task else ended.get(str(job), ("", 0))
     if state:
         return so("failed", _why(state, exit_code, last, unit, others), where=task.nodes if task else "", job=job)

@@ -49,7 +49,7 @@ def _task_of(batch: Path) -> str:
 def _attempt(sweep: Sweep, unit: Unit, *, under_slurm: bool) -> int:
     """Try the unit once, and keep how that went."""
     attempt = Attempt(
-        host=socket.gethostname(),
+        host=os.environ.get("SLURMD_NODENAME", "") if under_slurm else socket.gethostname(),
         pid=os.getpid(),
         job=_job() if under_slurm else None,
         restart=int(os.environ.get("SLURM_RESTART_COUNT", "0")) if under_slurm else 0,

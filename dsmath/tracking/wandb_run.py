@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec
 
+from dsmath import interrupt
 from dsmath.errors import UserError
 from dsmath.tracking.naming import AXES, STEP
 
@@ -44,6 +45,8 @@ def open_run(
     import wandb
 
     def start(how: Literal["offline", "online", "disabled"]) -> Any:
+        with interrupt.shielded():  # W&B's service writes what was logged to the last, and ends with this process
+            wandb.setup()
         return wandb.init(
             project=project,
             entity=entity,

@@ -22,6 +22,7 @@ from dsmath.graph.chain import nodes, require_available
 from dsmath.graph.store import Store
 from dsmath.point import job
 from dsmath.tracking.labels import HELD_OUT
+from dsmath.tracking.naming import varied
 from dsmath.verbs.sweep import PointsFailed
 
 if TYPE_CHECKING:
@@ -101,6 +102,16 @@ def preflight(points: Sequence[Composed], *, sweep: bool) -> None:
         except UserError as error:
             where = f"{' '.join(point.overrides)}  →  " if len(points) > 1 else ""
             raise UserError(f"{where}{error}") from None
+    if asked := {_told(point): point.experiment for point in points if sweep and point.experiment.launcher.slurm}:
+        from dsmath.launch.cluster_check import require_runnable
+        from dsmath.launch.request import request_of
+
+        require_runnable({label: request_of(e) for label, e in asked.items()})
+
+
+def _told(point: Composed) -> str:
+    """What tells a point from the others of its sweep."""
+    return " ".join(f"{key}={value}" for key, value in varied(point.overrides).items()) or point.experiment.name
 
 
 def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, Callable[[], object]]:

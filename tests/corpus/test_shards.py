@@ -15,7 +15,7 @@ from dsmath.config.schema import Launcher
 from dsmath.corpus.shards import publish, publish_frame, publish_table, publish_text, run_shards, shard_name
 from dsmath.errors import UserError
 
-LOCAL, TWO = Launcher("local", 1, None), Launcher("local", 2, None)
+LOCAL, TWO = (Launcher("local", points=1, workers=workers, wait=True, snapshot=True, slurm=None) for workers in (1, 2))
 
 
 @dataclass

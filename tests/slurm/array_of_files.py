@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsmath import interrupt
-from dsmath.config.schema import Launcher, Slurm
+from dsmath.config.compose import composer
 from dsmath.corpus.shards import publish_text, run_shards
 from dsmath.errors import UserError
 
@@ -39,10 +39,12 @@ class WriteFile:
 
 def main() -> None:
     where, count, partition = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    slurm = Slurm(partition=partition, account=None, qos=None, minutes=10, memory_gb=1, poll_seconds=0.2)
+    slurm = ["partition=" + partition, "shards.minutes=10", "shards.memory_gb=1", "poll_seconds=0.2"]
+    with composer() as compose:
+        words = ["launcher=slurm", "launcher.workers=4", *(f"launcher.slurm.{text}" for text in slurm)]
+        launcher = compose.one(words).experiment.launcher
     with interrupt.listening():
         try:
-            launcher = Launcher(name="slurm", workers=4, slurm=slurm)
             run_shards(WriteFile(where), count, launcher=launcher, logs=where / "logs")
         except UserError as error:
             print(error, file=sys.stderr)

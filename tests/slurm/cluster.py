@@ -42,21 +42,22 @@ def state(job_id: str) -> str:
 
 def wait_for_state(job_id: str, *states: str, seconds: float = 30) -> Fields:
     """Wait until the job is in one of the states; its fields then. Raises TimeoutError with the fields it has."""
-    until(lambda: state(job_id) in states, seconds, lambda: f"job {job_id} {' or '.join(states)}: {job(job_id)}")
-    return job(job_id)
+    return _wait_for(job_id, lambda fields: fields["JobState"] in states, seconds, " or ".join(states))
 
 
 def wait_for_restart(job_id: str, restarts: int = 1, seconds: float = 60) -> Fields:
-    """Wait until the job runs after it was queued again that often; its fields then."""
-    running = lambda fields: fields["JobState"] == "RUNNING" and int(fields["Restarts"]) >= restarts  # noqa: E731
-    until(lambda: running(job(job_id)), seconds, lambda: f"restart {restarts} of job {job_id}: {job(job_id)}")
-    return job(job_id)
+    """Wait until the job runs after it was queued again that often; its fields then. Raises TimeoutError as above."""
+
+    def again(fields: Fields) -> bool:
+        return fields["JobState"] == "RUNNING" and int(fields["Restarts"]) >= restarts
+
+    return _wait_for(job_id, again, seconds, f"restart {restarts}")
 
 
 def queue() -> dict[str, str]:
     """The state of each job and task (`ARRAY_TASK`) that is waiting, running or ending."""
     lines = _said("squeue", "--noheader", "--array", "--format", "%i %T").splitlines()
-    return dict(line.split() for line in lines)  # type: ignore[misc]
+    return dict(map(str.split, lines))
 
 
 def preempt(seconds: float = 3) -> str:
@@ -77,7 +78,7 @@ def nodes() -> list[str]:
 def kill_node(name: str) -> None:
     """End everything on the node as a power cut would: slurmd, what it started, and the processes of all jobs there.
 
-    SLURM notices after ten seconds (SlurmdTimeout) or a little more.
+    SLURM notices after about twenty seconds.
     """
     daemons = _daemons(name)
     doomed = daemons | _descendants(daemons) | _with_environment(SLURMD_NODENAME=name)
@@ -94,10 +95,12 @@ def start_node(name: str, seconds: float = 30) -> None:
     until(lambda: node(name)["State"] in ("IDLE", "MIXED", "ALLOCATED"), seconds, lambda: f"node {name}: {node(name)}")
 
 
-def stop_controller(how: signal.Signals = signal.SIGTERM) -> None:
+def stop_controller() -> None:
     """End slurmctld, which keeps its state, and wait until it is gone. Nodes and running jobs go on."""
+    if not _answers():
+        return
     process = int((folder() / "run/slurmctld.pid").read_text())
-    _kill(process, how)
+    _kill(process, signal.SIGTERM)
     until(lambda: not _running(process), 20, lambda: "slurmctld to end")
 
 
@@ -117,7 +120,10 @@ def heal(seconds: float = 40) -> None:
     _said("scancel", "--user", "root")
     for name in nodes():
         start_node(name, seconds)
-    idle = lambda: not queue() and all(node(name)["State"] == "IDLE" for name in nodes())  # noqa: E731
+
+    def idle() -> bool:
+        return not queue() and all(node(name)["State"] == "IDLE" for name in nodes())
+
     until(idle, seconds, lambda: f"an idle cluster: {queue()}")
 
 
@@ -128,6 +134,15 @@ def until(condition: Callable[[], bool], seconds: float, what: Callable[[], str]
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {seconds} seconds for {what()}")
         time.sleep(0.1)
+
+
+def _wait_for(job_id: str, condition: Callable[[Fields], bool], seconds: float, what: str) -> Fields:
+    deadline = time.monotonic() + seconds
+    while not condition(fields := job(job_id)):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} seconds for {what} of job {job_id}: {fields}")
+        time.sleep(0.1)
+    return fields
 
 
 def _said(*command: str, given: str = "") -> str:

@@ -5,7 +5,7 @@
 # n1 … are small nodes, of the partitions main, short (five minutes at most), low and high. A job of high that finds no room
 # sends jobs of the others back into the queue: of main after a warning and five seconds, of low and short at once.
 # g1 and g2 are nodes of eight GPUs, of the partition gpu. Their GPUs, cores and memory can be asked for and are not there.
-# A job that has more in memory than it asked for is ended; a node that does not answer is down after ten seconds.
+# A job that has more in memory than it asked for is ended; a node that does not answer is down after about twenty seconds.
 set -euo pipefail
 nodes=${NODES:-2} names="$(seq -f n%g "${NODES:-2}") g1 g2" port=${PORT:-36817} host=$(uname -n | cut -d. -f1)
 mkdir -p "$1"
@@ -64,7 +64,9 @@ SlurmctldParameters=node_reg_mem_percent=1
 SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0
 ReturnToService=2
 KillWait=5
+# a node without power is down after about twenty seconds; one whose cores are busy stays up
 SlurmdTimeout=10
+MessageTimeout=5
 # what became of a job can be asked for as long as the tests take
 MinJobAge=86400
 MailProg=/bin/true

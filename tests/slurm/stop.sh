@@ -19,6 +19,10 @@ end() { # end PIDFILE PROGRAM
   kill -9 "$id"
 }
 
+# a test that was cut short may have left the cluster without its controller, which alone can cancel jobs
+if munge --no-input --socket="$folder/run/munge.socket" >/dev/null 2>&1 && ! timeout 10 scontrol ping >/dev/null 2>&1; then
+  setsid slurmctld -f "$SLURM_CONF" </dev/null >>"$folder/log/slurmctld.out" 2>&1
+fi
 timeout 10 scancel --user root
 for _ in $(seq 50); do
   test -n "$(timeout 5 squeue --noheader 2>/dev/null)" || break

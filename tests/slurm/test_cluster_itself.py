@@ -1,6 +1,5 @@
 """That the cluster of the tests does to jobs what they are tested against: each of its ways of ending or moving one."""
 
-import signal
 import sys
 import time
 from pathlib import Path
@@ -68,11 +67,10 @@ def test_the_job_of_a_node_without_power_runs_again_on_the_other(tmp_path: Path)
     cluster.start_node(lost)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_restart_of_the_controller_keeps_the_queue_and_what_runs(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_restart_of_the_controller_keeps_the_queue_and_what_runs(tmp_path: Path) -> None:
     running, log = witness(tmp_path, "--partition=main")
     waiting = cluster.submit("true", "--begin=now+3600", "--array=0-1", "--output=/dev/null")
-    cluster.stop_controller(how)
+    cluster.stop_controller()
     with pytest.raises(RuntimeError, match="nable to contact slurm controller"):
         cluster.queue()
     cluster.start_controller()

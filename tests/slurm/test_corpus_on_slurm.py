@@ -159,7 +159,10 @@ def test_without_slurm_the_message_names_its_commands_and_the_local_launcher(tmp
     (tmp_path / "bin").mkdir()
     code, errors = end(start([*DSMATH, *PAGES, *SLURM], tmp_path, PATH=str(tmp_path / "bin")))
     assert code == 2
-    assert "no `sbatch`, `squeue`, `scancel` here; expected SLURM's commands, or launcher=local" in errors
+    assert (
+        "no `sbatch`, `squeue`, `scancel`, `sinfo`, `scontrol` here; expected SLURM's commands, or launcher=local"
+        in errors
+    )
     assert "Traceback" not in errors
 
 

@@ -9,7 +9,7 @@ from dsmath.compare.sources.folders import SWEEP, read_runs
 from dsmath.compare.sources.normal import is_same_experiment
 from dsmath.compare.sources.wandb_runs import ADDRESS, read_offline_runs, read_project
 from dsmath.errors import UserError, did_you_mean
-from dsmath.tracking.naming import value_text
+from dsmath.tracking.naming import UPSTREAM, value_text
 
 EXPECTED = "a sweep's folder, a run's folder, a folder with offline W&B runs, or entity/project of W&B"
 OF_A_RUN = {"group": "group", "state": "state", "job_type": "jobType", "name": "display_name"}  # ours → W&B's
@@ -41,7 +41,7 @@ def read_sources(sources: Sequence[str], filters: Mapping[str, str]) -> Found:
         notes += wrong
         if not found and not missing:
             raise UserError(f"{source}: no run in it; expected {EXPECTED}")
-        runs += found
+        runs += [run for run in found if run.job_type != UPSTREAM or "job_type" in filters]  # no point of a sweep
         never_begun += missing
     kept, twice = _each_once([run for run in runs if _passes(run, filters)])
     if runs and not kept:

@@ -1,0 +1,246 @@
+"""Whatever a real cluster does to the jobs of a sweep, they end with the bits of a run that nobody disturbed."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cluster
+import pytest
+
+from dsmath.tracking.offline import find_offline, join, read_offline
+
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("healthy_cluster")]
+
+DSMATH = [sys.executable, "-m", "dsmath"]
+STEPS = 12
+SFT = ["experiment=smoke", "stage=sft", f"sft.steps={STEPS}", "sft.validate_every=6", "trainer.checkpoint_every=4"]
+SLOW = ["+trainer.callbacks.slow._target_=slow_steps.Slow", "+trainer.callbacks.slow.seconds=0.5"]
+SLURM = ["launcher=slurm", "launcher.slurm.poll_seconds=0.5", "hardware.memory_gb=2", "hardware.minutes=10"]
+CLOCKS = {"seconds", "tokens_per_second", "peak_memory_mb"}
+RANKS = pytest.mark.parametrize("ranks", [1, 2])
+
+
+def start(words: Sequence[str], folder: Path, **environment: str) -> subprocess.Popen[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    importable = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        [*DSMATH, *words],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(importable), **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(words: Sequence[str], folder: Path, *, code: int = 0, **environment: str) -> str:
+    """What a command wrote, to both."""
+    out, err = (process := start(words, folder, **environment)).communicate(timeout=300)
+    assert process.returncode == code, out + err
+    assert code == 1 or "Traceback" not in out + err
+    return out + err
+
+
+def sweep_of(folder: Path) -> Path:
+    (found,) = folder.glob("multirun/smoke/*/")
+    return found
+
+
+def task_of(folder: Path, index: int = 0) -> str:
+    """The SLURM task of the last batch."""
+    batches = sorted(sweep_of(folder).glob("slurm/*.json"), key=lambda path: int(path.stem))
+    return f"{json.loads(batches[-1].read_text())['job']}_{index}"
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """All that must not depend on what happened meanwhile."""
+    (record,) = (r for r in folder.glob("store/sft/*/entry.json") if "." not in r.parent.name)
+    with (record.parent / "metrics.csv").open(newline="") as file:
+        rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in csv.DictReader(file)]
+    return {"weights": (record.parent / "model" / "model.safetensors").read_bytes(), "metrics": rows}
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, Any]]:
+    found = {}
+    for ranks in (1, 2):
+        folder = tmp_path_factory.mktemp(f"reference-{ranks}")
+        run([*SFT, f"hardware.devices={ranks}", "logger=none"], folder)
+        found[ranks] = outcome(folder)
+    return found
+
+
+def submit(folder: Path, *more: str, ranks: int = 1) -> str:
+    """A slow point as a job; its SLURM task."""
+    devices = [f"hardware.devices={ranks}", "hardware.cpus_per_device=1"]
+    said = run([*SFT, *SLOW, *SLURM, *devices, "launcher.wait=false", *more], folder)
+    assert f"dsmath status {sweep_of(folder).resolve()}" in said
+    return task_of(folder)
+
+
+def wait_for_step(folder: Path, step: int, restart: int = 0) -> None:
+    """Until the job, after so many restarts, has done a step."""
+    file = folder / "steps.txt"
+
+    def done() -> bool:
+        rows = [row.split() for row in file.read_text().splitlines()] if file.exists() else []
+        return any(int(row[0]) >= step and int(row[1]) == restart for row in rows)
+
+    cluster.until(done, 90, lambda: f"step {step}: {status(folder)}")
+
+
+def status(folder: Path) -> str:
+    return run(["status", str(sweep_of(folder))], folder, COLUMNS="200")
+
+
+def steps_done(folder: Path, restart: int) -> list[int]:
+    rows = [row.split() for row in (folder / "steps.txt").read_text().splitlines()]
+    return [int(row[0]) for row in rows if int(row[1]) == restart]
+
+
+def assert_undisturbed(folder: Path, task: str, reference: dict[str, Any]) -> None:
+    """The task ends well, with the bits of a run that nobody disturbed, as one run of W&B."""
+    assert cluster.wait_for_state(task, *cluster.TERMINAL, seconds=120)["JobState"] == "COMPLETED"
+    assert outcome(folder) == reference
+    (wandb,) = join([read_offline(file) for file in find_offline(sweep_of(folder))])
+    assert wandb.exit_code == 0
+    steps = wandb.columns(lambda name: name == "sft/step")["sft/step"]
+    assert set(range(1, STEPS + 1)) <= {int(step) for step in steps}
+    assert "1 points: 1 done" in status(folder)
+
+
+@RANKS
+def test_the_warning_before_a_time_limit_saves_after_the_step_and_queues_the_job_again(
+    tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int
+) -> None:
+    task = submit(tmp_path, ranks=ranks)
+    wait_for_step(tmp_path, 5)
+    subprocess.run(["scancel", "--signal=URG", task], check=True)
+    cluster.wait_for_restart(task)
+    wait_for_step(tmp_path, 6, restart=1)
+    first, second = steps_done(tmp_path, 0), steps_done(tmp_path, 1)
+    assert second[0] == first[-1] + 1, "it goes on exactly where it stopped"
+    assert_undisturbed(tmp_path, task, references[ranks])
+    assert "saved before the time limit" in next(sweep_of(tmp_path).glob("slurm/*.out")).read_text()
+
+
+@RANKS
+def test_a_job_that_an_administrator_requeues_goes_on(
+    tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int
+) -> None:
+    task = submit(tmp_path, ranks=ranks)
+    wait_for_step(tmp_path, 5)
+    subprocess.run(["scontrol", "requeue", task], check=True)
+    cluster.wait_for_restart(task)
+    assert_undisturbed(tmp_path, task, references[ranks])
+    assert steps_done(tmp_path, 1)[0] == steps_done(tmp_path, 0)[-1] + 1, "SIGTERM saved it"
+
+
+@RANKS
+@pytest.mark.parametrize("partition", ["main", "low"], ids=["with grace", "without grace"])
+def test_a_preempted_job_goes_on(
+    tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int, partition: str
+) -> None:
+    task = submit(tmp_path, f"launcher.slurm.partition={partition}", ranks=ranks)
+    wait_for_step(tmp_path, 6)
+    cluster.preempt(seconds=1)
+    cluster.wait_for_restart(task)
+    assert_undisturbed(tmp_path, task, references[ranks])
+    assert steps_done(tmp_path, 1)[0] >= 5, "it began at its last checkpoint at the earliest"
+
+
+@RANKS
+def test_a_job_whose_node_dies_goes_on_on_another(
+    tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int
+) -> None:
+    task = submit(tmp_path, ranks=ranks)
+    wait_for_step(tmp_path, 6)
+    node = cluster.job(task)["NodeList"]
+    cluster.kill_node(node)
+    assert cluster.wait_for_restart(task)["NodeList"] != node
+    assert_undisturbed(tmp_path, task, references[ranks])
+    assert steps_done(tmp_path, 1)[0] == 5, "it began at its last checkpoint"
+
+
+@RANKS
+def test_jobs_and_the_command_that_waits_outlive_a_restart_of_the_controller(
+    tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int
+) -> None:
+    waiting = start([*SFT, *SLOW, *SLURM, f"hardware.devices={ranks}", "hardware.cpus_per_device=1"], tmp_path)
+    wait_for_step(tmp_path, 4)
+    cluster.stop_controller()
+    wait_for_step(tmp_path, 7)
+    cluster.start_controller()
+    out, err = waiting.communicate(timeout=120)
+    assert waiting.returncode == 0, out + err
+    assert_undisturbed(tmp_path, task_of(tmp_path), references[ranks])
+
+
+@RANKS
+def test_a_cancelled_job_is_cancelled_and_resume_goes_on(
+    tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int
+) -> None:
+    task = submit(tmp_path, ranks=ranks)
+    wait_for_step(tmp_path, 5)
+    subprocess.run(["scancel", task], check=True)
+    assert cluster.wait_for_state(task, *cluster.TERMINAL)["JobState"] == "CANCELLED"
+    said = status(tmp_path)
+    assert "CANCELLED" in said
+    assert f"dsmath resume {sweep_of(tmp_path)}" in said
+    run(["resume", str(sweep_of(tmp_path))], tmp_path)
+    assert steps_done(tmp_path, 0)[-1] == STEPS
+    assert steps_done(tmp_path, 0).count(5) == 1, "what was saved was done again"
+    assert_undisturbed(tmp_path, task_of(tmp_path), references[ranks])
+
+
+@RANKS
+def test_a_job_that_takes_too_much_memory_says_so_and_resume_gives_it_more(
+    tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int
+) -> None:
+    task = submit(tmp_path, "+trainer.callbacks.slow.grows_at=6", ranks=ranks)
+    cluster.wait_for_state(task, *cluster.TERMINAL, seconds=90)
+    assert cluster.state(task) == "OUT_OF_MEMORY"
+    assert "more memory than hardware.memory_gb" in status(tmp_path)
+    run(["resume", str(sweep_of(tmp_path)), "hardware.memory_gb=3", "trainer.callbacks.slow.grows_at=-1"], tmp_path)
+    assert cluster.job(task_of(tmp_path))["TRES"].split("mem=")[1].startswith("3G")
+    assert_undisturbed(tmp_path, task_of(tmp_path), references[ranks])
+
+
+@RANKS
+def test_a_job_that_raises_is_failed_and_told_with_its_last_lines(tmp_path: Path, ranks: int) -> None:
+    words = [*SFT, *SLOW, *SLURM, f"hardware.devices={ranks}", "hardware.cpus_per_device=1"]
+    said = run([*words, "+trainer.callbacks.slow.fails_at=2"], tmp_path, code=1)
+    assert cluster.state(task_of(tmp_path)) == "FAILED"
+    assert cluster.job(task_of(tmp_path))["ExitCode"] == "1:0"
+    assert "ArithmeticError: step 2 fails" in said
+    log = next(sweep_of(tmp_path).glob("slurm/*.out"))
+    assert f"log: {log.resolve()}" in said
+    assert said.rstrip().endswith("dsmath: 1 of 1 points failed")
+
+
+def test_the_real_time_limit_is_no_end(tmp_path: Path, references: dict[int, dict[str, Any]]) -> None:
+    limits = ["hardware.minutes=2", "launcher.slurm.signal_seconds=60", "trainer.callbacks.slow.seconds=9"]
+    slow = [text.replace("+trainer.callbacks.slow.seconds=0.5", f"+{limits[2]}") for text in SLOW]
+    run([*SFT, *slow, *SLURM, *limits[:2], "launcher.wait=false"], tmp_path)
+    task = task_of(tmp_path)
+    cluster.wait_for_restart(task, seconds=150)
+    assert_undisturbed(tmp_path, task, references[1])
+
+
+def test_a_job_that_saves_nothing_within_its_time_limit_is_not_queued_for_ever(tmp_path: Path) -> None:
+    task = submit(tmp_path)
+    cluster.until(lambda: (sweep_of(tmp_path) / "0" / "run.json").exists(), 60, lambda: status(tmp_path))
+    subprocess.run(["scancel", "--signal=URG", task], check=True)
+    assert cluster.wait_for_state(task, *cluster.TERMINAL, seconds=60)["ExitCode"] == "2:0"
+    said = status(tmp_path)
+    assert "nothing was saved within the time limit" in said
+    assert "expected a longer hardware.minutes" in said
