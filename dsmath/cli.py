@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(MISTAKE)
 
 
-def _run(argv: list[str]) -> int:  # noqa: PLR0912 - a branch a verb
+def _run(argv: list[str]) -> int:  # noqa: PLR0911, PLR0912 - a branch a verb
     if argv[:1] == ["compare"] and not {"-h", "--help"} & set(argv):
         from dsmath.verbs.compare import compare
 

@@ -82,8 +82,10 @@ def listening(*, under_slurm: bool = False) -> Iterator[None]:
 def shielded() -> Iterator[None]:
     """Processes that start here never see the signals, which are for this one: it says when they are to end.
 
-    SLURM signals every process of a job, in whatever session it is; W&B's service would end before what was logged
-    last is written, and a program in the sandbox in the middle of a step that is to be finished.
+    SLURM signals every process of a job, in whatever session it is; another rank or a program in the sandbox would end
+    in the middle of a step that is to be finished. The mask holds for those that leave it as they find it, as Python
+    does. Go unblocks its threads, so that W&B's service ends of SIGTERM whatever it inherits: what that loses is logged
+    again (dsmath/tracking/continued.py).
     """
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, TIME_LIMIT))  # inherited, and kept
     try:

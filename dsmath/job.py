@@ -73,7 +73,8 @@ def _wandb(
             folder=folder,
             run_id=memory.run_id,
         )
-        memory.remember(wandb_run.id)
+        wandb_run.earlier = memory.files
+        memory.remember(wandb_run.id, wandb_run.file)
         note_wandb_run(folder, wandb_run.id)
         wandb_run.keep(folder / DIFF)
         exit_code = 1

@@ -14,6 +14,8 @@ dsmath: mine a math corpus, pre-train, fine-tune, and compare PPO, GRPO and ever
   dsmath ablation=group_size              a sweep; so is kl.coef=0,0.04
   dsmath compare SWEEP                    its arms over seeds, with intervals: tables, plots, a page
   dsmath --cfg job experiment=grpo_7b     the composed config
+  dsmath ablation=seed launcher=slurm     the sweep as SLURM jobs; launcher.points=2 as processes here
+  dsmath status SWEEP                     how it stands; `dsmath resume SWEEP` goes on with what failed
 
 also: dsmath rerun RUN · diff RUN RUN · lineage RUN · sync FOLDER · mcnemar A B [OUT.csv]
       grade FILE.jsonl [OUT.jsonl] · schema [FOLDER]

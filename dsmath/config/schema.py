@@ -479,7 +479,7 @@ class Slurm:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Where the points of a sweep run, `points` of them at a time, and the shards of the corpus, `workers` at a time."""
+    """Where a sweep runs, `points` of it at a time, and the corpus's shards, `workers` at a time."""
 
     name: Literal["local", "slurm"]
     points: PositiveInt | None

@@ -169,7 +169,7 @@ def _submit(arrays: Arrays, jobs: Jobs, logs: Path) -> None:
     said = logs / "stderr.log"
     before = said.stat().st_size if said.exists() else 0
     try:
-        with quiet(logs):
+        with quiet(logs), cluster.as_asked(arrays.get_sbatch_args()):
             arrays.launch_job()  # not run(), which in a task of some array would take itself for one of ours
     except BaseException as error:
         jobs.cancel()  # those that were submitted before the one that was refused

@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dsmath.errors import UserError
@@ -25,6 +26,9 @@ _NEVER = re.compile(  # reasons to wait that do not pass by themselves, as `sque
     r"PartitionTimeLimit|PartitionNodeLimit|BadConstraints|JobHeld\w+|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|"
     r"\w+MaxWallDurationPerJobLimit|\w+MaxMemoryPerJob|launch failed requeued held|\(?job requeued in held state\)?"
 )
+_INSTEAD = {  # variables of sbatch that are not named as the options are
+    f"SBATCH_{name}" for name in ("ARRAY_INX", "JOB_NAME", "MEM_PER_CPU", "MEM_PER_GPU", "MEM_PER_NODE", "TIMELIMIT")
+}
 _AWAY = ("down", "drain", "drng", "fail", "inval", "error", "unk")  # how states of nodes that take no job begin
 _QUEUE = {  # columns of `squeue --Format` and their widths, which no answer of SLURM's fills
     "Name": 256,
@@ -161,6 +165,19 @@ def cancel(ids: Sequence[str]) -> None:
 def never_starts(reason: str) -> bool:
     """Whether a reason to wait, as `squeue` words it, does not pass by itself."""
     return _NEVER.fullmatch(reason) is not None
+
+
+@contextmanager
+def as_asked(options: Collection[str]) -> Iterator[None]:
+    """For submitting with these options of sbatch: without variables that would be in their place, and without what a
+    job around this process has left, which the new one would take for its own."""
+    instead = {f"SBATCH_{name.upper().replace('-', '_')}" for name in options} | _INSTEAD
+    left = [name for name in os.environ if name.startswith(("SLURM_", "SLURMD_", "SRUN_")) and name != "SLURM_CONF"]
+    kept = {name: os.environ.pop(name) for name in {*instead, *left} if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def ask(command: Sequence[str], given: str = "") -> "subprocess.CompletedProcess[str]":

@@ -5,8 +5,8 @@ SWEEP/slurm/probe           a text that a node must find there before it does an
 SWEEP/slurm/ARRAY_INDEX_0_log.out        what a task said
 SWEEP/slurm/ARRAY_submission.sh          the batch script
 
-The script and its submission are submitit's, with a command in the place of its pickle: what a job does is in files that
-a person can read, it ends with its own exit code, and it is this project's code that decides how it goes on.
+The script and its submission are submitit's, with a command in the place of its pickle: what a job does is in files
+that a person can read, it ends with its own exit code, and it is this project's code that decides how it goes on.
 """
 
 import json
@@ -31,9 +31,6 @@ from dsmath.sweeps.units import Unit, lanes
 SLURM = "slurm"
 PROBE = "probe"
 NO_INTERPRETER, NO_FOLDER = 61, 62  # exit codes of the script
-_OF_OURS = {
-    f"SBATCH_{name}" for name in ("ARRAY_INX", "JOB_NAME", "MEM_PER_CPU", "MEM_PER_GPU", "MEM_PER_NODE", "TIMELIMIT")
-}
 
 
 @dataclass(frozen=True)
@@ -51,11 +48,19 @@ class Batch:
 
 
 def read_batches(sweep: Sweep) -> list[Batch]:
-    """The sweep's batches in the order in which they were submitted."""
+    """The sweep's batches in the order in which they were submitted.
+
+    Raises:
+        UserError: when the record of one cannot be read.
+    """
     found = []
-    for path in sorted((sweep.folder / SLURM).glob("*.json"), key=lambda path: int(path.stem)):
-        said = json.loads(path.read_text(encoding="utf-8"))
-        found.append(Batch(int(path.stem), said["name"], tuple(said["units"]), said["job"]))
+    paths = [path for path in (sweep.folder / SLURM).glob("*.json") if path.stem.isdecimal()]
+    for path in sorted(paths, key=lambda path: int(path.stem)):
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            found.append(Batch(int(path.stem), str(said["name"]), tuple(map(str, said["units"])), said["job"]))
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     return found
 
 
@@ -119,6 +124,7 @@ def _sbatch(sweep: Sweep, batch: Batch, request: Request, *, waits: Sequence[str
     more = options(request) | {"kill-on-invalid-dep": "yes", "chdir": sweep.cwd}
     if waits:
         more["dependency"] = ",".join(waits)
+    more = {name: True if value == "" else value for name, value in more.items()}  # as request.argument has it
     more |= {"output": "/dev/null", "error": "/dev/null"}  # the script finds out first whether the folder is there
     executor.update_parameters(
         job_name=batch.name,
@@ -168,15 +174,8 @@ class _Executor(SlurmExecutor):
     def array(self) -> str:
         """Submit it; its id is returned."""
         self.parameters["map_count"] = len(self._batch.units)
-        return str(self._submit_command(self._submitit_command_str).job_id)
-
-    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        """Without variables that would be in the place of the script's lines, or that a job around us has left."""
-        asked = self.parameters["additional_parameters"]
-        theirs = {f"SBATCH_{name.upper().replace('-', '_')}" for name in asked} | _OF_OURS
-        inside = {name for name in os.environ if name.startswith(("SLURM_", "SRUN_")) and name != "SLURM_CONF"}
-        without = [word for name in sorted(theirs | inside) for word in ("-u", name)]
-        return ["env", *without, "sbatch", str(submission_file_path)]
+        with cluster.as_asked(self.parameters["additional_parameters"]):
+            return str(self._submit_command(self._submitit_command_str).job_id)
 
     @property
     def _submitit_command_str(self) -> str:

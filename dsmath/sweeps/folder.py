@@ -13,13 +13,13 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dsmath.errors import UserError
+from dsmath.errors import UserError, nearest
 from dsmath.sweeps.units import Unit
 from dsmath.tracking.naming import RESULTS
 
@@ -42,10 +42,17 @@ class Sweep:
     resumed_with: tuple[str, ...] = ()
 
     def overrides(self, number: int) -> list[str]:
-        """A point's overrides, and those that the sweep was resumed with in the place of theirs."""
+        """A point's overrides, and those that the sweep was resumed with in the place of theirs.
+
+        launcher=local is in the place of launcher.slurm.partition=main too: a choice of a group begins it anew.
+        """
         later = {text.split("=", 1)[0].lstrip("+") for text in self.resumed_with}
-        kept = [text for text in self.points[number] if text.split("=", 1)[0].lstrip("+") not in later]
-        return [*kept, *self.resumed_with]
+
+        def stays(text: str) -> bool:
+            key = text.split("=", 1)[0].lstrip("+")
+            return key not in later and not any(key.startswith(f"{group}.") for group in later)
+
+        return [*filter(stays, self.points[number]), *self.resumed_with]
 
     def point_folder(self, number: int) -> Path:
         return self.folder / str(number)
@@ -115,7 +122,7 @@ def require_free(folder: Path, command: Sequence[str]) -> None:
     """That a sweep may begin in the folder, or go on there.
 
     Raises:
-        UserError: when another has it.
+        UserError: when another has it, or it cannot be written.
     """
     if (folder / RECORD).exists():
         there = read_sweep(folder)
@@ -123,6 +130,12 @@ def require_free(folder: Path, command: Sequence[str]) -> None:
             raise _another(there)
     elif any(folder.glob("[0-9]*/run.json")):
         raise UserError(f"hydra.sweep.dir = {folder}: runs of another sweep lie there; choose another folder")
+    near = folder.absolute()
+    while not near.exists():
+        near = near.parent
+    if not near.is_dir() or not os.access(near, os.W_OK):
+        why = "cannot be written to" if near.is_dir() else "is not a folder"
+        raise UserError(f"hydra.sweep.dir = {folder}: {near} {why}; choose another folder")
 
 
 def _another(there: Sweep) -> UserError:
@@ -140,23 +153,40 @@ def read_sweep(folder: Path) -> Sweep:
     """
     path = folder / RECORD
     if not path.is_file():
-        near = sorted(folder.glob(f"*/{RECORD}"))
-        hint = f", did you mean {near[-1].parent}?" if near else ""
+        near = _near(folder)
+        hint = f", did you mean {near}?" if near else ""
         raise UserError(f"{folder}: not a sweep's folder, it has no {RECORD}{hint}")
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return Sweep(
             folder=folder.absolute(),
             id=str(said["id"]),
-            command=tuple(map(str, said["command"])),
-            points={int(number): tuple(map(str, overrides)) for number, overrides in said["points"].items()},
-            config_dirs=tuple(map(str, said["config_dirs"])),
+            command=_texts(said["command"]),
+            points={int(number): _texts(overrides) for number, overrides in said["points"].items()},
+            config_dirs=_texts(said["config_dirs"]),
             cwd=str(said["cwd"]),
             created=str(said["created"]),
-            resumed_with=tuple(map(str, said["resumed_with"])),
+            resumed_with=_texts(said["resumed_with"]),
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+
+
+def _near(folder: Path) -> Path | None:
+    """What somebody may have meant: the latest sweep below, the sweep whose point it is, or a name like this one's."""
+    below = [record.parent for depth in ("*", "*/*") for record in folder.glob(f"{depth}/{RECORD}")]
+    above = [parent for parent in folder.parents if (parent / RECORD).is_file()]
+    if below or above:
+        return max(below, key=lambda path: path.name) if below else above[0]
+    names = [path.name for path in folder.parent.iterdir() if path.is_dir()] if folder.parent.is_dir() else []
+    name = nearest(folder.name, names)
+    return folder.parent / name if name and name != folder.name else None
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"expected a list of texts, not {value!r}")
+    return tuple(value)
 
 
 def read_units(sweep: Sweep) -> dict[str, Unit]:
@@ -174,8 +204,17 @@ def read_units(sweep: Sweep) -> dict[str, Unit]:
     return dict(sorted(found.items(), key=lambda item: (not item[1].is_point, item[1].point, item[0])))
 
 
-def write_units(sweep: Sweep, units: Sequence[Unit]) -> None:
-    """Keep what these units are; the attempts that there were at them stay."""
+def write_units(sweep: Sweep, units: Sequence[Unit], *, keep: Collection[str] = ()) -> None:
+    """Keep what these units are; the attempts that there were at them stay.
+
+    Groups of stages that are no units any more, are in no `keep` and built nothing are forgotten: their stages are
+    there now, or others build them.
+    """
+    names = {unit.name for unit in units} | set(keep)
+    for name, unit in read_units(sweep).items():
+        tried = attempts(sweep, name)
+        if not unit.is_point and name not in names and not (tried and tried[-1].how == "done"):
+            (sweep.folder / UNITS / f"{name}.json").unlink()
     for unit in units:
         _write_unit(sweep, unit, attempts(sweep, unit.name))
 
@@ -207,6 +246,8 @@ def _unit_record(sweep: Sweep, name: str) -> dict[str, Any] | None:
         [Attempt(**attempt) for attempt in said["attempts"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
+    if said["point"] not in sweep.points:
+        raise UserError(f"{path}: cannot be read (the sweep has no point {said['point']})")
     return said
 
 

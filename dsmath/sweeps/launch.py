@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from dsmath import interrupt
 from dsmath.config import places
 from dsmath.config.schema import Experiment, Launcher
 from dsmath.errors import UserError
-from dsmath.graph.store import Store
 from dsmath.interrupt import Interrupted
 from dsmath.launch import cluster
 from dsmath.launch.request import request_of
@@ -20,8 +19,9 @@ from dsmath.sweeps.board import Board
 from dsmath.sweeps.folder import Sweep, begin, write_units
 from dsmath.sweeps.local import run_locally
 from dsmath.sweeps.standing import ENDED, NEVER, Standing, standing
-from dsmath.sweeps.units import Unit, units
+from dsmath.sweeps.units import Unit, is_there, units
 
+SHOW_SECONDS = 0.5  # between two looks at local processes
 VANISHED = 3  # polls in which a job may be in no queue before its results are here: a shared folder shows files late
 
 
@@ -52,11 +52,9 @@ def go_on(sweep: Sweep, experiments: Mapping[int, Experiment]) -> list[Standing]
             take(sweep.folder, list(experiments.values()))
         busy = {each.unit.name for each in look(sweep) if each.state not in ENDED and each.job}
         missing = {n: e for n, e in experiments.items() if not sweep.is_done(n) and str(n) not in busy}
-        todo = units(
-            missing, lambda e, node: Store(Path(e.paths.store)).find(node.stage.name, node.fingerprint) is not None
-        )
+        todo = units(missing, is_there)
         todo = [unit for unit in todo if unit.name not in busy]
-        write_units(sweep, todo)
+        write_units(sweep, todo, keep=busy)
         if launcher.name == "local":
             _locally(sweep, todo, launcher)
         else:
@@ -64,11 +62,11 @@ def go_on(sweep: Sweep, experiments: Mapping[int, Experiment]) -> list[Standing]
         return look(sweep)
 
 
-def look(sweep: Sweep) -> list[Standing]:
-    """How the sweep's units stand now."""
+def look(sweep: Sweep, *, to_begin: Collection[str] = ()) -> list[Standing]:
+    """How the sweep's units stand now; `to_begin` are those that this process will see to."""
     batches = read_batches(sweep)
     if not batches:
-        return standing(sweep, batches, None, {})
+        return standing(sweep, batches, None, {}, to_begin=to_begin)
     queued = cluster.queue([batch.name for batch in batches])
     # the command that submitted them may have died before it wrote an array's id
     job_of = {task.name: task.array for task in queued or ()}
@@ -80,17 +78,17 @@ def look(sweep: Sweep) -> list[Standing]:
         for index in range(len(batch.units))
         if batch.job and (batch.job, index) not in known
     ]
-    return standing(sweep, batches, queued, cluster.ended(gone) if gone else {})
+    return standing(sweep, batches, queued, cluster.ended(gone) if gone else {}, to_begin=to_begin)
 
 
 def _locally(sweep: Sweep, todo: Sequence[Unit], launcher: Launcher) -> None:
     shown = 0.0
     with Board() as board:
 
-        def show() -> None:
+        def show(to_begin: Collection[str]) -> None:
             nonlocal shown
-            if time.monotonic() - shown > 0.5:
-                board.show(look(sweep))
+            if time.monotonic() - shown > SHOW_SECONDS:
+                board.show(look(sweep, to_begin=to_begin))
                 shown = time.monotonic()
 
         try:
@@ -108,15 +106,12 @@ def _on_slurm(sweep: Sweep, todo: Sequence[Unit], experiments: Mapping[str, Expe
         requests = {name: request_of(e) for name, e in experiments.items()}
         batches = submit(sweep, todo, requests, at_once=launcher.points)
         jobs = " ".join(str(batch.job) for batch in batches)
-        _tell(
-            f"submitted {len(todo)} tasks as {'job' if len(batches) == 1 else 'jobs'} {jobs}; sweep folder: {sweep.folder}"
-        )
+        named = "job" if len(batches) == 1 else "jobs"
+        _tell(f"submitted {len(todo)} tasks as {named} {jobs}; sweep folder: {sweep.folder}")
     if launcher.wait:
         _wait(sweep, launcher.slurm.poll_seconds)
     else:
-        _tell(
-            f"`dsmath status {sweep.folder}` shows how it goes, `dsmath resume {sweep.folder}` goes on with what failed"
-        )
+        _tell(f"`dsmath status {sweep.folder}` shows how it goes, `dsmath resume …` goes on with what failed")
 
 
 def _wait(sweep: Sweep, poll_seconds: float) -> None:

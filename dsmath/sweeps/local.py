@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from dsmath import interrupt
@@ -23,10 +23,11 @@ def log_of(sweep: Sweep, name: str) -> Path:
     return sweep.folder / LOGS / f"{name}.out"
 
 
-def run_locally(sweep: Sweep, units: Sequence[Unit], *, at_once: int, show: Callable[[], None]) -> None:
+def run_locally(sweep: Sweep, units: Sequence[Unit], *, at_once: int, show: Callable[[Collection[str]], None]) -> None:
     """Run the units, each when those that it needs have ended well; what needs one that failed is left.
 
-    Processes of an earlier command that still work on a unit are waited for. `show` is called now and then.
+    Processes of an earlier command that still work on a unit are waited for. `show` is called now and then, with the
+    units that are to begin.
 
     Raises:
         Interrupted: when asked to stop; the processes have saved and ended. Asked twice, they are killed.
@@ -40,7 +41,7 @@ def run_locally(sweep: Sweep, units: Sequence[Unit], *, at_once: int, show: Call
         while todo or running:
             interrupt.stop_if_requested()
             for name, process in list(running.items()):
-                code = _ended(process)
+                code = _ended(sweep, name, process)
                 if code is not None:
                     del running[name]
                     if code == 0:
@@ -52,7 +53,7 @@ def run_locally(sweep: Sweep, units: Sequence[Unit], *, at_once: int, show: Call
                 elif not waits and len(running) < at_once:
                     del todo[name]
                     running[name] = _still_at_it(sweep, name) or _start(sweep, name)
-            show()
+            show(todo)
             time.sleep(POLL_SECONDS)
     except BaseException:
         _end(running)
@@ -89,11 +90,13 @@ def is_running(sweep: Sweep, name: str) -> bool:
     return "dsmath.sweeps.unit" in words and str(sweep.folder) in words
 
 
-def _ended(process: "subprocess.Popen[bytes] | int") -> int | None:
-    """The exit code, None while it runs; that of another command's process isn't known, and its results say it."""
-    if isinstance(process, int):
-        return None if Path(f"/proc/{process}").exists() else 0
-    return process.poll()
+def _ended(sweep: Sweep, name: str, process: "subprocess.Popen[bytes] | int") -> int | None:
+    """The exit code, None while it runs; that of another command's process isn't known, and its record says it."""
+    if not isinstance(process, int):
+        return process.poll()
+    if is_running(sweep, name):
+        return None
+    return 0 if attempts(sweep, name)[-1].how == "done" else 1
 
 
 def _end(running: "dict[str, subprocess.Popen[bytes] | int]") -> None:

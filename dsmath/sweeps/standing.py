@@ -1,10 +1,10 @@
 """How a sweep stands: each unit's state, from its folder alone, and from SLURM's queue where there is one."""
 
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from dsmath.launch.cluster import Queued, never_starts
 from dsmath.sweeps.batches import NO_FOLDER, NO_INTERPRETER, SLURM, Batch
@@ -23,12 +23,18 @@ _QUEUED = frozenset(
 )
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"})
 _MEANING = {
-    "TIMEOUT": "the time limit came before a step was finished and saved: hardware.minutes, launcher.slurm.signal_seconds",
+    "TIMEOUT": "its time ended before a step was finished and saved: hardware.minutes, launcher.slurm.signal_seconds",
     "OUT_OF_MEMORY": "more memory than hardware.memory_gb",
     "NODE_FAIL": "its node failed, and SLURM did not queue it again",
     "CANCELLED": "cancelled",
     "DEADLINE": "its deadline passed",
     "BOOT_FAIL": "its node did not start",
+    "PREEMPTED": "another job took its place, and SLURM did not queue it again",
+    "COMPLETED": "its results are not in the folder; a shared one may show them late",
+}
+_OF_THE_SCRIPT = {
+    NO_FOLDER: f"the sweep's folder is not there on the node, or another one is ({SLURM}/probe): it must be shared",
+    NO_INTERPRETER: "the interpreter is not there on the node: launcher.slurm.python, or launcher.slurm.setup",
 }
 
 
@@ -47,105 +53,165 @@ class Standing:
     objective: float | None = None
 
 
+@dataclass(frozen=True)
+class _Evidence:
+    """What there is to judge a unit by."""
+
+    tried: Sequence[Attempt]
+    log: Path
+    job: str | None  # SLURM's name of its task
+    task: Queued | None  # as the queue has that
+    ended: tuple[str, int] | None  # as SLURM's accounts have it, state and exit code
+    asked: bool  # whether the queue answered
+    needs: str  # what it needs and has failed
+
+    @property
+    def last(self) -> Attempt | None:
+        return self.tried[-1] if self.tried else None
+
+    @property
+    def begun(self) -> Attempt | None:
+        """The last attempt of this task, not of one before that the sweep was resumed after."""
+        return self.last if self.last is not None and self.last.job == self.job else None
+
+
 def standing(
     sweep: Sweep,
     batches: Sequence[Batch],
     queued: Sequence[Queued] | None,
     ended: Mapping[str, tuple[str, int]],
+    *,
+    to_begin: Collection[str] = (),
 ) -> list[Standing]:
-    """Every unit's.
+    """Every unit's; `to_begin` are those that this process will see to, whatever became of them before.
 
-    `batches` are the sweep's, in the order of their submission; `queued` is what SLURM's queue has of the sweep, None when it does not answer; `ended` is what its accounts say of
-    tasks that the queue has forgotten.
+    `batches` are the sweep's, in the order of their submission; `queued` is what SLURM's queue has of the sweep, None
+    when it does not answer; `ended` is what its accounts say of tasks that the queue has forgotten.
     """
     batch_of = {name: batch for batch in batches for name in batch.units}
-    tasks = {(task.array, task.index): task for task in queued or ()}
+    tasks = {task.task: task for task in queued or ()}
     units = read_units(sweep)
     telling = _telling([varied(sweep.points[unit.point]) for unit in units.values() if unit.is_point])
     found: dict[str, Standing] = {}
-    for unit in sorted(units.values(), key=lambda unit: unit.is_point):  # upstreams first: a point may have to name one
+    for unit in _needs_first(units):
         batch = batch_of.get(unit.name)
-        task = tasks.get((batch.job, batch.units.index(unit.name))) if batch and batch.job else None
-        found[unit.name] = _standing(
-            sweep, unit, _what(sweep, unit, telling), batch, task, ended, found, asked=queued is not None
+        job = f"{batch.job}_{batch.units.index(unit.name)}" if batch and batch.job else None
+        task = tasks.get(job) if job else None
+        tried = attempts(sweep, unit.name)
+        if tried and tried[-1].job is None and (task is None or task.state not in _QUEUED | _RUNNING):
+            batch = job = task = None  # after that array, the sweep went on with launcher=local
+        evidence = _Evidence(
+            tried=tried,
+            log=batch.log(sweep, unit.name) if batch and batch.job else log_of(sweep, unit.name),
+            job=job,
+            task=task,
+            ended=ended.get(job) if job else None,
+            asked=queued is not None,
+            needs=_failed_need(unit, found),
+        )
+        last = evidence.last
+        if sweep.is_done(unit.point) if unit.is_point else (last is not None and last.how == "done"):
+            state, detail = "done", ""
+        elif is_running(sweep, unit.name):
+            state, detail = "running", last_words(evidence.log)
+        elif unit.name in to_begin:
+            state, detail = "waiting", ""
+        elif batch is not None:
+            state, detail = _on_slurm(evidence)
+        else:
+            state, detail = _of_records(evidence, f"after {', '.join(unit.after)}" if unit.after else "never began")
+        found[unit.name] = Standing(
+            unit=unit,
+            what=_what(sweep, unit, telling),
+            state=cast(State, state),
+            where=(evidence.task.nodes if evidence.task else "") or (last.host if last else ""),
+            job=job if state != "done" else None,
+            detail=detail,
+            log=evidence.log if evidence.log.exists() else None,
+            attempts=len(evidence.tried),
+            objective=last.objective if last else None,
         )
     return [found[name] for name in units]
 
 
-def _standing(
-    sweep: Sweep,
-    unit: Unit,
-    what: str,
-    batch: Batch | None,
-    task: Queued | None,
-    ended: Mapping[str, tuple[str, int]],
-    others: Mapping[str, Standing],
-    *,
-    asked: bool,
-) -> Standing:
-    tried = attempts(sweep, unit.name)
-    last = tried[-1] if tried else None
-    log = batch.log(sweep, unit.name) if batch and batch.job else log_of(sweep, unit.name)
-
-    def so(state: State, detail: str = "", where: str = "", job: str | None = None) -> Standing:
-        kept = log if log.exists() else None
-        return Standing(unit, what, state, where, job, detail, kept, len(tried), last.objective if last else None)
-
-    if sweep.is_done(unit.point) if unit.is_point else (last is not None and last.how == "done"):
-        return so("done", where=last.host if last else "")
-    if batch is None:
-        if is_running(sweep, unit.name):
-            return so("running", last_words(log), where=last.host if last else "")
-        return so(*_of_records(last, others, unit))
-    job = f"{batch.job}_{batch.units.index(unit.name)}" if batch.job else None
+def _on_slurm(evidence: _Evidence) -> tuple[str, str]:  # noqa: PLR0911 - a return a case
+    """State and detail of a unit that was submitted and has no result."""
+    begun, task = evidence.begun, evidence.task
     if task is not None and task.state in _RUNNING:
-        return so("running", last_words(log), where=task.nodes, job=job)
+        return "running", last_words(evidence.log)
     if task is not None and task.state in _QUEUED:
         if task.reason == "DependencyNeverSatisfied":
-            return so("failed", _needs(unit, others) or "what it needs has failed", job=job)
-        reason = "" if task.reason == "None" else task.reason
-        told = [f"{_ordinal(len(tried) + 1)} attempt"] if tried else []
-        told += [f"{reason}: {NEVER}" if never_starts(reason) else reason] if reason else []
-        return so("waiting", ", ".join(told), job=job)
-    state, exit_code = (task.state, task.exit_code or 0) if task else ended.get(str(job), ("", 0))
-    if state:
-        return so("failed", _why(state, exit_code, last, unit, others), where=task.nodes if task else "", job=job)
-    if last is not None and last.ended is None and not asked:
-        return so("running", f"since {last.started}, by its own record; SLURM does not answer", last.host, job)
-    if last is None and not asked:
-        return so("waiting", "submitted; SLURM does not answer", job=job)
-    state_, detail = _of_records(last, others, unit)
-    return so("failed" if last is None and batch.job and not detail.startswith("after") else state_, detail, job=job)
+            return "failed", evidence.needs or "what it needs has failed"
+        told = [f"{_ordinal(len(evidence.tried) + 1)} attempt"] if evidence.tried else []
+        if task.reason not in ("", "None"):
+            told.append(f"{task.reason}: {NEVER}" if never_starts(task.reason) else task.reason)
+        return "waiting", ", ".join(told)
+    if task is not None:
+        return "failed", _why(evidence, task.state, task.exit_code or 0)
+    if evidence.ended is not None:
+        return "failed", _why(evidence, *evidence.ended)
+    if not evidence.asked and begun is None:
+        return "waiting", "submitted; SLURM does not answer"
+    if not evidence.asked and begun is not None and begun.ended is None:
+        return "running", f"since {begun.started}, by its own record; SLURM does not answer"
+    if not evidence.asked and begun is not None and _was_stopped(begun):
+        return "waiting", f"stopped by {begun.how}; SLURM does not answer"
+    if begun is None:
+        return "failed", evidence.needs or "SLURM knows no job of it any more, and it left nothing"
+    return _of_records(evidence, "")
 
 
-def _of_records(last: Attempt | None, others: Mapping[str, Standing], unit: Unit) -> tuple[State, str]:
-    """What the folder alone says of a unit that is in no queue."""
+def _of_records(evidence: _Evidence, not_begun: str) -> tuple[str, str]:
+    """What the folder alone says of a unit that nothing works on."""
+    last = evidence.last
     if last is None:
-        if why := _needs(unit, others):
-            return "failed", why
-        return "waiting", f"after {', '.join(unit.after)}" if unit.after else "never began"
+        return ("failed", evidence.needs) if evidence.needs else ("waiting", not_begun)
     if last.ended is None:
         return "failed", f"ended without a word on {last.host}, begun {last.started}"
     return "failed", last.how or ""
 
 
-def _why(state: str, exit_code: int, last: Attempt | None, unit: Unit, others: Mapping[str, Standing]) -> str:
+def _why(evidence: _Evidence, state: str, exit_code: int) -> str:  # noqa: PLR0911 - a return a case
     """What ended a task, in words."""
-    if last is None and exit_code == NO_FOLDER:
-        return f"the sweep's folder is not there on the node, or another one is ({SLURM}/probe): it must be shared"
-    if last is None and exit_code == NO_INTERPRETER:
-        return "the interpreter is not there on the node: launcher.slurm.python, or launcher.slurm.setup"
-    if last is None and state in ("CANCELLED", "PENDING") and (needs := _needs(unit, others)):
-        return needs
+    begun = evidence.begun
+    if exit_code in _OF_THE_SCRIPT:  # a unit's process has other codes, so this is what its last start came to
+        return _OF_THE_SCRIPT[exit_code]
+    if state == "CANCELLED" and begun is None and evidence.needs:
+        return evidence.needs
     if state in _MEANING:
         return f"{state}: {_MEANING[state]}"
-    if last is not None and last.how and last.how != "done":
-        return last.how
-    killed = ": killed, perhaps because the node's memory was full" if exit_code == 128 + signal.SIGKILL else ""
-    return f"{state}, exit code {exit_code}{killed}"
+    if begun is not None and begun.how and begun.how != "done" and not _was_stopped(begun):
+        return begun.how
+    if exit_code == 128 + signal.SIGKILL:
+        said = last_words(evidence.log, lines=20)
+        if "exceeded memory limit" in said or "oom" in said.lower():  # as slurmstepd words it
+            return f"{state}: {_MEANING['OUT_OF_MEMORY']}"
+        return f"{state}: killed, perhaps because the node's memory was full"
+    return f"{state}, exit code {exit_code}"
 
 
-def _needs(unit: Unit, others: Mapping[str, Standing]) -> str:
+def _was_stopped(attempt: Attempt) -> bool:
+    """Whether it ended by a signal: what comes after is SLURM's to decide."""
+    return attempt.how in signal.Signals.__members__
+
+
+def _needs_first(units: Mapping[str, Unit]) -> list[Unit]:
+    """The units, each after those that it needs: it may have to name them."""
+    found: dict[str, Unit] = {}
+
+    def visit(unit: Unit) -> None:
+        if unit.name not in found:
+            for name in unit.after:
+                if name in units:
+                    visit(units[name])
+            found[unit.name] = unit
+
+    for unit in units.values():
+        visit(unit)
+    return list(found.values())
+
+
+def _failed_need(unit: Unit, others: Mapping[str, Standing]) -> str:
     """Which of the units that it needs has failed."""
     for name in unit.after:
         if name in others and others[name].state == "failed":

@@ -108,12 +108,13 @@ def _leave_to_slurm(interrupted: Interrupted, *, moved: bool, ended: Callable[[s
 
 
 def _requeue() -> str | None:
-    """Ask SLURM to queue this job again, also while its controller restarts. What it says when it refuses."""
+    """Ask SLURM to queue this task again, also while its controller restarts. What it says when it refuses.
+
+    Not by SLURM_JOB_ID, which is the array's own for one of its tasks: all of them would be queued again.
+    """
     said = ""
     for _ in range(10):
-        asked = subprocess.run(
-            ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], capture_output=True, text=True, check=False
-        )
+        asked = subprocess.run(["scontrol", "requeue", _job()], capture_output=True, text=True, check=False)
         if asked.returncode == 0:
             return None
         said = " ".join(asked.stderr.split())

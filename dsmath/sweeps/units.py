@@ -5,10 +5,13 @@ Without those, N points that share a stage would be N jobs of which N - 1 wait f
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 
 from dsmath.config.schema import Experiment
 from dsmath.graph.chain import nodes
 from dsmath.graph.graph import Node, order
+from dsmath.graph.store import Store
 from dsmath.tracking.naming import UPSTREAM
 
 
@@ -64,7 +67,8 @@ def units(points: Mapping[int, Experiment], is_there: Callable[[Experiment, Node
             groups.setdefault(frozenset(numbers), []).append(key)
     # whoever needs a stage needs its upstreams too, so that they come first
     ordered = sorted(groups, key=lambda numbers: (-len(numbers), min(numbers)))
-    names = {numbers: f"{_PREFIX}{groups[numbers][-1][1][:8]}" for numbers in ordered}
+    stores = {e.paths.store for e in points.values()}
+    names = {numbers: _name(*groups[numbers][-1], several=len(stores) > 1) for numbers in ordered}
     group_of = {key: names[numbers] for numbers in ordered for key in groups[numbers]}
     needs = {
         names[numbers]: {
@@ -90,6 +94,16 @@ def units(points: Mapping[int, Experiment], is_there: Callable[[Experiment, Node
         above = {names[numbers] for numbers in ordered if number in numbers}
         made.append(Unit(str(number), number, (), (), _direct(above, needs)))
     return made
+
+
+def _name(store: str, fingerprint: str, *, several: bool) -> str:
+    """Of a group by its last stage; where there are several stores, each has a unit of its own for the same stage."""
+    return f"{_PREFIX}{fingerprint[:8]}" + (f"-{sha256(store.encode()).hexdigest()[:4]}" if several else "")
+
+
+def is_there(e: Experiment, node: Node) -> bool:
+    """Whether the experiment's store has a stage's result."""
+    return Store(Path(e.paths.store)).find(node.stage.name, node.fingerprint) is not None
 
 
 def _direct(above: set[str], needs: Mapping[str, set[str]]) -> tuple[str, ...]:

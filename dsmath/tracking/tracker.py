@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from dsmath.tracking.naming import METRICS
+from dsmath.tracking.naming import METRICS, STEP
 
 SAMPLES = "samples.jsonl"
 
@@ -22,6 +22,7 @@ class Run(Protocol):
 
     def define(self, stage: str) -> None: ...
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None: ...
+    def log_missing(self, stage: str, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None: ...
     def log_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None: ...
     def log_image(self, name: str, file: Path) -> None: ...
     def log_histogram(self, stage: str, step: int, name: str, values: Sequence[float]) -> None: ...
@@ -130,8 +131,15 @@ class StageLogger(Logger):
             self._run.log_histogram(self._label, step, name, values)
 
     def forget_after(self, step: int) -> None:
-        """Drop what a killed process logged beyond the state that training resumes from."""
+        """Drop what a killed process logged beyond the state that training resumes from, and give W&B what it lacks of
+        the rest.
+
+        Only rows of numbers: histograms, tables of completions and pictures that W&B lost are not logged again, nor is
+        what is not a number, of which the table has nothing.
+        """
         self._table.forget_after(step)
+        if self._run is not None and (rows := [row for row in map(_numbers, self._table.rows()) if row[1]]):
+            self._run.log_missing(self._label, rows)
         if self._samples.exists():
             # not splitlines: a model's text may hold U+2028 and its like; the last piece is empty, or was cut
             lines = self._samples.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
@@ -186,6 +194,11 @@ class MetricsTable:
 
 def _text(value: float) -> str:
     return "" if math.isnan(value) else repr(value)
+
+
+def _numbers(row: Mapping[str, str]) -> tuple[int, dict[str, float]]:
+    """A row of the table as it was logged: its step, and the metrics that it has."""
+    return int(row[STEP]), {name: float(text) for name, text in row.items() if name != STEP and text}
 
 
 def _replace(path: Path, text: str) -> None:

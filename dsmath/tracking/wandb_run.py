@@ -10,14 +10,14 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec
 
-from dsmath import interrupt
 from dsmath.errors import UserError
+from dsmath.tracking.continued import Row, rows_lacking
 from dsmath.tracking.naming import AXES, STEP
 
 P = ParamSpec("P")
 INIT_SECONDS = 30.0  # for W&B to answer before the run goes on offline; its own 90 s are for people who watch
 FINISH_SECONDS = 300.0  # for the upload at a run's end; W&B's own default is for ever
-FLUSH_SECONDS = 1.0  # W&B's own 15 s lose the tail of a killed run
+FLUSH_SECONDS = 1.0  # W&B's own 15 s lose more of a killed run, which has to be logged again
 ARTIFACT_SECONDS = 60  # to wait for an artifact to arrive before the run is said to use it
 AXIS = {"pretrain": "tokens"}  # other stages are drawn over their steps
 
@@ -45,8 +45,6 @@ def open_run(
     import wandb
 
     def start(how: Literal["offline", "online", "disabled"]) -> Any:
-        with interrupt.shielded():  # W&B's service writes what was logged to the last, and ends with this process
-            wandb.setup()
         return wandb.init(
             project=project,
             entity=entity,
@@ -102,15 +100,21 @@ def training_goes_on(method: Callable[Concatenate["WandbRun", P], None]) -> Call
 
 
 class WandbRun:
-    """The little of a W&B run that dsmath uses."""
+    """The little of a W&B run that dsmath uses; `earlier` are the files of the run's attempts before this one."""
 
     def __init__(self, run: Any, folder: Path) -> None:
         self._run = run
         self._folder = folder
         self._failed: set[str] = set()
         self.id: str = run.id
+        self.earlier: Sequence[Path] = ()
         self._logged: dict[str, Any] = {}
         self._used: set[str] = set()
+
+    @property
+    def file(self) -> Path:
+        """Where W&B writes what is logged, online too; absent where the run is disabled."""
+        return Path(self._run.settings.sync_file)
 
     def could_not(self, what: str, error: Exception) -> None:
         """Say what W&B did not keep; the run's folder and the store have it."""
@@ -130,6 +134,15 @@ class WandbRun:
     def log(self, stage: str, step: int, metrics: Mapping[str, float]) -> None:
         """A row; never with W&B's own step, which drops what comes out of order."""
         self._run.log({f"{stage}/{name}": value for name, value in metrics.items()} | {f"{stage}/step": step})
+
+    @training_goes_on
+    def log_missing(self, stage: str, rows: Sequence[Row]) -> None:
+        """Log again those of a stage's rows that the run's attempts before this one lost, as `rows_lacking` finds them.
+
+        All of them, if the run is new and the stage goes on from what another run left.
+        """
+        for step, metrics in rows_lacking(rows, stage, self.earlier):
+            self.log(stage, step, metrics)
 
     @training_goes_on
     def log_histogram(self, stage: str, step: int, name: str, values: Sequence[float]) -> None:
@@ -207,7 +220,7 @@ class WandbRun:
     @training_goes_on
     def finish(self, exit_code: int) -> None:
         """End the run and say how it went; what could not be uploaded or written is said."""
-        file = Path(self._run.settings.sync_file)
+        file = self.file
         try:
             self._run.finish(exit_code=exit_code)
         except TimeoutError:

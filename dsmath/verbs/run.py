@@ -28,6 +28,7 @@ from dsmath.verbs.sweep import PointsFailed
 if TYPE_CHECKING:
     from dsmath.evaluation.prompts import PromptStyle
 
+BASIC = "hydra._internal."
 FAILED = 1  # the exit code when points of a sweep have failed
 
 
@@ -66,6 +67,10 @@ def _require_folder(point: Composed, lines: Sequence[str]) -> None:
     """The sweep's folder is no other's, found out before Hydra writes there."""
     from dsmath.sweeps.folder import require_free
 
+    if OmegaConf.select(point.config, "hydra.launcher._target_", default="").startswith(BASIC):
+        return  # Hydra's own, for which a folder is what it was
+    if given := [line for line in lines if line.lstrip("+").startswith("hydra.sweep.subdir=")]:
+        raise UserError(f"{given[0]}: points lie in folders named by their numbers; expected hydra.sweep.dir alone")
     HydraConfig.instance().set_config(point.config)
     require_free(Path(str(OmegaConf.select(point.config, "hydra.sweep.dir"))), lines)
 
@@ -102,14 +107,14 @@ def preflight(points: Sequence[Composed], *, sweep: bool) -> None:
         except UserError as error:
             where = f"{' '.join(point.overrides)}  →  " if len(points) > 1 else ""
             raise UserError(f"{where}{error}") from None
-    if asked := {_told(point): point.experiment for point in points if sweep and point.experiment.launcher.slurm}:
+    if asked := {told(point): point.experiment for point in points if sweep and point.experiment.launcher.slurm}:
         from dsmath.launch.cluster_check import require_runnable
         from dsmath.launch.request import request_of
 
         require_runnable({label: request_of(e) for label, e in asked.items()})
 
 
-def _told(point: Composed) -> str:
+def told(point: Composed) -> str:
     """What tells a point from the others of its sweep."""
     return " ".join(f"{key}={value}" for key, value in varied(point.overrides).items()) or point.experiment.name
 

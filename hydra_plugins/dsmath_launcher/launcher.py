@@ -1,4 +1,4 @@
-"""Hydra's launcher `dsmath`: the points of a sweep as local processes or SLURM jobs, as the experiment's `launcher` says.
+"""Hydra's launcher `dsmath`: a sweep as local processes or SLURM jobs, as the experiment's `launcher` says.
 
 Hydra imports every module of this folder whenever it starts, so what is heavy is imported when something is launched.
 """

@@ -14,6 +14,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,35 @@ def half_a_shard(tokens_stage: Any, times: int) -> None:
     tokens_stage.write_shard = torn
 
 
+def kill_wandb_core() -> None:
+    """End W&B's service at once, as SLURM's signals do, which reach every process of a job."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended meanwhile
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+            if name == "wandb-core" and int(rest.split()[1]) == os.getpid():
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+
+
+def without_wandb_core(times: int, act: Callable[[], None]) -> None:
+    """W&B's service has time to write before the n-th step, is killed at the next, and the job is ended at the one
+    after that."""
+    import torch
+
+    original, calls = torch.optim.AdamW.step, [0]
+
+    def replacement(*arguments: Any, **named: Any) -> Any:
+        calls[0] += 1
+        if calls[0] == times:
+            time.sleep(1.5)  # more than FLUSH_SECONDS
+        elif calls[0] == times + 1:
+            kill_wandb_core()
+        elif calls[0] == times + 2:
+            act()
+        return original(*arguments, **named)
+
+    torch.optim.AdamW.step = replacement
+
+
 def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     """`MOMENT` or `MOMENT:N`, the n-th time it comes in this process."""
     import torch
@@ -184,6 +214,10 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
             time.sleep(60)
 
         before(torch.optim.AdamW, "step", twice, times=times)
+    elif moment == "SIGTERM without wandb-core":
+        without_wandb_core(times, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    elif moment == "killed without wandb-core":
+        without_wandb_core(times, die)
     elif moment == "SIGTERM at start":
         before(SaveState, "on_train_start", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
     elif not corpus_faults.arm(moment, times, die):

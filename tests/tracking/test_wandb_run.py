@@ -71,7 +71,7 @@ def test_wandb_mode_disabled_writes_nothing(tmp_path: Path, monkeypatch: pytest.
 def test_a_job_remembers_its_run_until_it_is_finished(tmp_path: Path) -> None:
     with run_memory(tmp_path, "job") as memory:
         assert memory.run_id is None
-        memory.remember("abc")
+        memory.remember("abc", tmp_path / "run-abc.wandb")
     with run_memory(tmp_path, "other") as memory:
         assert memory.run_id is None
     with run_memory(tmp_path, "job") as memory:
@@ -83,12 +83,12 @@ def test_a_job_remembers_its_run_until_it_is_finished(tmp_path: Path) -> None:
 
 def test_of_two_jobs_that_do_the_same_at_once_only_the_first_has_the_run(tmp_path: Path) -> None:
     with run_memory(tmp_path, "job") as first:
-        first.remember("abc")
+        first.remember("abc", tmp_path / "run-abc.wandb")
         with run_memory(tmp_path, "job") as second:
             assert second.run_id is None
-            second.remember("def")
+            second.remember("def", tmp_path / "run-def.wandb")
             second.forget()
-        assert first.run_id == "abc"
+        assert (first.run_id, first.files) == ("abc", [tmp_path / "run-abc.wandb"])
 
 
 def test_wandb_is_imported_only_for_its_logger() -> None:
