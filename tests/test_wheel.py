@@ -49,6 +49,8 @@ def test_wheel_holds_every_config_and_experiment(wheel: Path) -> None:
         for file in (ROOT / folder).rglob("*.yaml"):
             if file.parent.name != "local":
                 assert f"dsmath/{file.relative_to(ROOT)}" in names
+    assert "hydra_plugins/dsmath_launcher/launcher.py" in names
+    assert "hydra_plugins/__init__.py" not in names, "other plugins have their own part of that name"
 
 
 def test_installed_wheel_composes_plans_and_helps_from_another_folder(installed: Path, tmp_path: Path) -> None:
@@ -68,3 +70,12 @@ def test_installed_wheel_runs_the_chain(installed: Path, tmp_path: Path) -> None
     out = dsmath(installed, tmp_path, "experiment=smoke", "logger=csv")
     assert "after RL" in out
     assert len(list(tmp_path.glob("outputs/smoke/*/learning.png"))) == 1
+
+
+@pytest.mark.slow
+def test_an_installed_wheels_sweep_runs_its_own_copy(installed: Path, tmp_path: Path) -> None:
+    words = ["experiment=smoke", "stage=sft", "logger=none", "seed=0,1"]
+    assert "done" in dsmath(installed, tmp_path, *words)
+    (code,) = tmp_path.glob("multirun/smoke/*/code")
+    assert (code / "conf" / "config.yaml").is_file()
+    assert (code / "hydra_plugins" / "dsmath_launcher" / "launcher.py").is_file()

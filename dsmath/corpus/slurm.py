@@ -20,7 +20,7 @@ from dsmath import interrupt
 from dsmath.config.schema import Launcher, Slurm
 from dsmath.corpus.shards import Once, ShardTask, quiet
 from dsmath.errors import UserError
-from dsmath.launch.cluster import longest_array, never_starts, require_slurm
+from dsmath.launch.cluster import as_asked, longest_array, never_starts, require_slurm
 
 
 class Jobs:
@@ -169,7 +169,7 @@ def _submit(arrays: Arrays, jobs: Jobs, logs: Path) -> None:
     said = logs / "stderr.log"
     before = said.stat().st_size if said.exists() else 0
     try:
-        with quiet(logs), cluster.as_asked(arrays.get_sbatch_args()):
+        with quiet(logs), as_asked(arrays.get_sbatch_args()):
             arrays.launch_job()  # not run(), which in a task of some array would take itself for one of ours
     except BaseException as error:
         jobs.cancel()  # those that were submitted before the one that was refused

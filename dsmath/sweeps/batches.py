@@ -72,10 +72,11 @@ def submit(sweep: Sweep, units: Sequence[Unit], requests: Mapping[str, Request],
         Interrupted: when asked to stop meanwhile; likewise.
     """
     folder = sweep.folder / SLURM
-    if "%" in str(folder):
-        raise UserError(
-            f"hydra.sweep.dir = {sweep.folder}: SLURM reads a % in the path of a log; choose another folder"
-        )
+    for sign in "%\\":
+        if sign in str(folder):
+            raise UserError(
+                f"hydra.sweep.dir = {sweep.folder}: SLURM reads a {sign} in the path of a log; choose another folder"
+            )
     folder.mkdir(exist_ok=True)
     (folder / PROBE).write_text(f"{sweep.id}\n", encoding="utf-8")
     arrays = _arrays(units, requests, longest=cluster.longest_array())

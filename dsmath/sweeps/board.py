@@ -3,8 +3,9 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 _COLOURS = {"waiting": "dim", "running": "cyan", "done": "green", "failed": "bold red"}
 _ORDER: tuple[State, ...] = ("running", "waiting", "done", "failed")
+_COLUMNS = ("unit", "what", "state", "job", "where", "time", "last")
+_LOOKS: dict[str, dict[str, Any]] = {
+    "unit": {"no_wrap": True},
+    "what": {"max_width": 44},
+    "job": {"no_wrap": True},
+    "time": {"no_wrap": True, "justify": "right"},
+    "last": {"max_width": 60, "overflow": "ellipsis", "no_wrap": True},
+}
 TAIL = 12  # lines of a failed unit's log
 
 
@@ -66,23 +75,24 @@ def table(units: Sequence[Standing], *, most: int | None = None) -> Table:
     if most is not None and len(shown) > most:
         shown.sort(key=lambda each: ("failed", "running", "waiting", "done").index(each.state))
         shown = shown[:most]
-    found = Table(caption=summary(units), caption_justify="left", expand=False)
-    found.add_column("unit")
-    found.add_column("what", max_width=44)
-    found.add_column("state")
-    found.add_column("job", no_wrap=True)
-    found.add_column("where")
-    found.add_column("last", max_width=60, overflow="ellipsis", no_wrap=True)
-    for each in shown:
-        last = each.detail.splitlines()[-1] if each.detail else ""
-        found.add_row(
+    rows = [
+        (
             each.unit.name,
             escape(each.what),
             f"[{_COLOURS[each.state]}]{each.state}[/]",
             each.job or "",
             escape(each.where),
-            escape(last),
+            "" if each.seconds is None else str(timedelta(seconds=round(each.seconds))),
+            escape(each.detail.splitlines()[-1]) if each.detail else "",
         )
+        for each in shown
+    ]
+    found = Table(caption=summary(units), caption_justify="left", expand=False)
+    kept = [i for i in range(len(_COLUMNS)) if i == 0 or any(row[i] for row in rows)]  # a column says something
+    for i in kept:
+        found.add_column(_COLUMNS[i], **_LOOKS.get(_COLUMNS[i], {}))
+    for row in rows:
+        found.add_row(*(row[i] for i in kept))
     return found
 
 

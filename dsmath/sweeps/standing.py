@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, cast
 
@@ -51,6 +52,7 @@ class Standing:
     log: Path | None = None
     attempts: int = 0
     objective: float | None = None
+    seconds: float | None = None  # of its last attempt, so far or until its end
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def standing(
             log=evidence.log if evidence.log.exists() else None,
             attempts=len(evidence.tried),
             objective=last.objective if last else None,
+            seconds=_seconds(last) if last and (state == "running" or last.ended) else None,
         )
     return [found[name] for name in units]
 
@@ -193,6 +196,11 @@ def _why(evidence: _Evidence, state: str, exit_code: int) -> str:  # noqa: PLR09
 def _was_stopped(attempt: Attempt) -> bool:
     """Whether it ended by a signal: what comes after is SLURM's to decide."""
     return attempt.how in signal.Signals.__members__
+
+
+def _seconds(attempt: Attempt) -> float:
+    until = datetime.fromisoformat(attempt.ended) if attempt.ended else datetime.now(UTC)
+    return (until - datetime.fromisoformat(attempt.started)).total_seconds()
 
 
 def _needs_first(units: Mapping[str, Unit]) -> list[Unit]:

@@ -4,6 +4,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
@@ -13,10 +14,12 @@ from typing import Any, Concatenate, Literal, ParamSpec
 from dsmath.errors import UserError
 from dsmath.tracking.continued import Row, rows_lacking
 from dsmath.tracking.naming import AXES, STEP
+from dsmath.tracking.offline import read_offline
 
 P = ParamSpec("P")
 INIT_SECONDS = 30.0  # for W&B to answer before the run goes on offline; its own 90 s are for people who watch
 FINISH_SECONDS = 300.0  # for the upload at a run's end; W&B's own default is for ever
+WRITE_SECONDS = 5.0  # for the last record to be in the file: W&B's service says that a run is finished before it is
 FLUSH_SECONDS = 1.0  # W&B's own 15 s lose more of a killed run, which has to be logged again
 ARTIFACT_SECONDS = 60  # to wait for an artifact to arrive before the run is said to use it
 AXIS = {"pretrain": "tokens"}  # other stages are drawn over their steps
@@ -232,13 +235,18 @@ class WandbRun:
 def _unwritten(file: Path) -> str:
     """What a W&B file of a finished run lacks: its last record says how the run ended. Rows on a full disk are lost
     without a word."""
-    from dsmath.tracking.offline import read_offline
-
-    try:
-        run = read_offline(file)
-    except UserError as error:
-        return str(error)
-    return "" if run.exit_code is not None else run.damage or "its end is missing"
+    deadline = time.monotonic() + WRITE_SECONDS
+    while True:
+        try:
+            run = read_offline(file)
+            if run.exit_code is not None:
+                return ""
+            damage = run.damage or "its end is missing"
+        except UserError as error:
+            damage = str(error)
+        if time.monotonic() > deadline:
+            return damage
+        time.sleep(0.1)
 
 
 def _stage_artifacts_in(folder: Path) -> None:

@@ -63,15 +63,13 @@ def test_a_verb_without_its_folder_says_what_it_expects(dsmath: Dsmath, words: l
     assert dsmath(*words) == (2, "", f"dsmath: expected: dsmath {expected}\n")
 
 
-@pytest.mark.parametrize(
-    ("verb", "names"), [("status", ["status SWEEP", "scancel"]), ("resume", ["resume SWEEP", "memory_gb=64"])]
-)
-def test_help_says_what_the_verb_does_and_its_exit_codes(dsmath: Dsmath, verb: str, names: list[str]) -> None:
+@pytest.mark.parametrize(("verb", "named"), [("status", "the last line of"), ("resume", "hardware.memory_gb=64")])
+def test_help_says_what_the_verb_does_and_its_exit_codes(dsmath: Dsmath, verb: str, named: str) -> None:
     code, out, err = dsmath(verb, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"`dsmath {verb} SWEEP")
+    assert named in out
     assert "Exit code 2" in out
-    assert all(name in out for name in names[:1])
 
 
 def test_status_tells_the_states_and_the_end_of_each_failures_log(
@@ -102,11 +100,10 @@ def test_status_tells_the_states_and_the_end_of_each_failures_log(
 
 
 def test_a_finished_sweep_is_not_resumed(dsmath: Dsmath) -> None:
-    sweep = sweep_of(done=[0, 1])
+    sweep_of(done=[0, 1])
     before = files()
-    said = f"dsmath: every point of {sweep.folder} has its results\n"
-    code, out, err = dsmath("resume", "sweep")
-    assert (code, out, err.replace(" sweep has", f" {sweep.folder} has")) == (0, "", said)
+    said = "dsmath: every point of sweep has its results\n"
+    assert dsmath("resume", "sweep") == (0, "", said)
     assert files() == before
 
 
@@ -139,21 +136,10 @@ def test_a_folder_that_another_sweep_has_is_refused_before_anything_is_written(d
     before = files()
     code, out, err = dsmath(*SMOKE, "seed=0,1,2", "hydra.sweep.dir=sweep")
     assert (code, out, files()) == (2, "", before)
-    assert (
-        err
-        == (
-            f"dsmath: hydra.sweep.dir = {sweep.folder}: another sweep's, of {sweep.created}: dsmath experiment=smoke "
-            f"stage=sft seed=0,1; `dsmath resume {sweep.folder}` goes on with that one, or choose another folder\n"
-        ).replace(str(sweep.folder), "sweep")
-        or str(sweep.folder) in err
+    assert err == (
+        f"dsmath: hydra.sweep.dir = {sweep.folder}: another sweep's, of {sweep.created}: dsmath experiment=smoke "
+        f"stage=sft seed=0,1; `dsmath resume {sweep.folder}` goes on with that one, or choose another folder\n"
     )
-
-
-def test_a_folder_with_runs_of_a_sweep_of_before_is_refused(dsmath: Dsmath) -> None:
-    Path("old/0").mkdir(parents=True)
-    Path("old/0/run.json").write_text("{}")
-    said = "dsmath: hydra.sweep.dir = old: runs of another sweep lie there; choose another folder\n"
-    assert dsmath(*SMOKE, "seed=0,1", "hydra.sweep.dir=old") == (2, "", said)
 
 
 def test_local_processes_are_always_waited_for(dsmath: Dsmath) -> None:
@@ -173,8 +159,8 @@ def test_without_slurm_nothing_is_written_and_what_is_missing_is_told(
     assert dsmath(*SMOKE, "launcher=slurm", *more) == (
         2,
         "",
-        "dsmath: launcher=slurm: no `sbatch`, `squeue`, `scancel`, `sinfo`, `scontrol` here; expected SLURM's commands, "
-        "or launcher=local\n",
+        "dsmath: launcher=slurm: no `sbatch`, `squeue`, `scancel`, `sinfo`, `scontrol` here; expected SLURM's "
+        "commands, or launcher=local\n",
     )
     assert files() == []
 

@@ -18,9 +18,9 @@ import sys
 from pathlib import Path
 from dsmath.tracking.wandb_run import open_run
 from dsmath.tracking.naming import to_wandb, varied
-folder, run_id, coef, seed, code = sys.argv[1:]
+folder, run_id, coef, seed, code, job_type = sys.argv[1:]
 run = open_run(
-    project="p", entity=None, mode="offline", tags=[], name=f"sweep-seed{seed}", group="sweep", job_type="eval",
+    project="p", entity=None, mode="offline", tags=[], name=f"sweep-seed{seed}", group="sweep", job_type=job_type,
     config={"name": "sweep", "seed": int(seed), "stage": {"name": "eval"},
             "kl": {"name": "loss_k3", "coef": float(coef)},
             **to_wandb(varied(["ablation=kl_coefficient", f"kl.coef={coef}", f"seed={seed}"]))},
@@ -41,10 +41,12 @@ run.finish(int(code))
 """
 
 
-def log_offline(folder: Path, run_id: str, *, coef: str = "0.04", seed: int = 0, code: int = 0) -> None:
+def log_offline(
+    folder: Path, run_id: str, *, coef: str = "0.04", seed: int = 0, code: int = 0, job_type: str = "eval"
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     own = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")}
-    arguments = [str(folder), run_id, coef, str(seed), str(code)]
+    arguments = [str(folder), run_id, coef, str(seed), str(code), job_type]
     subprocess.run([sys.executable, "-c", LOG, *arguments], check=True, env=own, timeout=120)
 
 
@@ -68,6 +70,20 @@ def test_a_run_folder_and_its_offline_wandb_run_give_the_same_record(tmp_path: P
             offline.curve("rl/reward_mean", x) or (), folder.curve("rl/reward_mean", x) or (), strict=True
         ):
             assert mine.tolist() == other.tolist()
+
+
+def test_what_points_grow_from_is_no_point(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "sweep", {"0.0": [0.5, 0.6]})
+    write_run(tmp_path / "sweep" / "upstream" / "86a774a7", overrides=["kl.coef=0.0", "seed=0"], results=evaluated(0.9))
+    runs = read_sources([str(tmp_path / "sweep")], {}).runs
+    assert [Path(run.where).name for run in runs] == ["0", "1"]
+
+
+def test_an_offline_run_of_what_points_grow_from_counts_when_it_is_asked_for(tmp_path: Path) -> None:
+    log_offline(tmp_path / "point", "abc")
+    log_offline(tmp_path / "shared", "def", job_type="upstream")
+    assert [run.id for run in read_sources([str(tmp_path)], {}).runs] == ["abc"]
+    assert [run.id for run in read_sources([str(tmp_path)], {"job_type": "upstream"}).runs] == ["def"]
 
 
 def test_a_run_in_two_sources_counts_once(tmp_path: Path) -> None:

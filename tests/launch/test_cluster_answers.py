@@ -40,18 +40,18 @@ debug|down|0:30|1|0|0|0|(null)|(null)|n/a
 old|inact|1:30:00|1-infinite|1|8|16000|(null)|(null)|unknown
 """  # in the words of sinfo's manual: its states with their marks, GPUs by type and socket
 QUEUE = [  # recorded: arrays that run, wait and have ended, and a job that is none
-    ("18", "1", "22", "FAILED", "NonZeroExitCode", "768", "2026-11-27T14:38:46", "n2"),
-    ("18", "2", "23", "FAILED", "JobLaunchFailure", "9", "2026-11-27T14:38:46", "n2"),
-    ("20", "N/A", "20", "PENDING", "Resources", "0", "2027-11-27T14:38:47", ""),
-    ("18", "3", "18", "RUNNING", "None", "0", "2026-11-27T14:38:47", "n[1-2]"),
-    ("19", "0", "19", "PENDING", "PartitionTimeLimit", "0", "N/A", ""),
+    ("one", "18", "1", "22", "FAILED", "NonZeroExitCode", "768", "2026-11-27T14:38:46", "n2"),
+    ("one", "18", "2", "23", "FAILED", "JobLaunchFailure", "9", "2026-11-27T14:38:46", "n2"),
+    ("two", "20", "N/A", "20", "PENDING", "Resources", "0", "2027-11-27T14:38:47", ""),
+    ("one", "18", "3", "18", "RUNNING", "None", "0", "2026-11-27T14:38:47", "n[1-2]"),
+    ("arr-x", "19", "0", "19", "PENDING", "PartitionTimeLimit", "0", "N/A", ""),
     (
-        *("16", "N/A", "16", "CANCELLED"),
+        *("arr-x", "16", "N/A", "16", "CANCELLED"),
         "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions",
         *("0", "2026-11-27T14:38:45", ""),
     ),
 ]
-WIDTHS = (24, 24, 24, 32, 256, 24, 32, 4096)
+WIDTHS = (256, 24, 24, 24, 32, 256, 24, 32, 4096)
 SACCT = """\
 18_0|COMPLETED|0:0
 18_1|FAILED|3:0
@@ -157,17 +157,17 @@ def test_a_command_that_hangs_is_no_answer(fake: Fake, tmp_path: Path, monkeypat
 def test_the_queue_has_what_runs_waits_and_ended(fake: Fake) -> None:
     lines = ["".join(text[:width].ljust(width) for text, width in zip(row, WIDTHS, strict=True)) for row in QUEUE]
     called = fake("squeue", "\n".join(lines) + "\n")
-    found = cluster.queue(["one", "arr-x"])
+    found = cluster.queue(["one", "two", "arr-x"])
     assert found == [
-        Queued("18", 1, "22", "FAILED", "NonZeroExitCode", "n2", 3, "2026-11-27T14:38:46"),
-        Queued("18", 2, "23", "FAILED", "JobLaunchFailure", "n2", 137, "2026-11-27T14:38:46"),
-        Queued("20", None, "20", "PENDING", "Resources", "", None, "2027-11-27T14:38:47"),
-        Queued("18", 3, "18", "RUNNING", "None", "n[1-2]", None, "2026-11-27T14:38:47"),
-        Queued("19", 0, "19", "PENDING", "PartitionTimeLimit", "", None, None),
-        Queued("16", None, "16", "CANCELLED", QUEUE[-1][4], "", 0, "2026-11-27T14:38:45"),
+        Queued("one", "18", 1, "22", "FAILED", "NonZeroExitCode", "n2", 3, "2026-11-27T14:38:46"),
+        Queued("one", "18", 2, "23", "FAILED", "JobLaunchFailure", "n2", 137, "2026-11-27T14:38:46"),
+        Queued("two", "20", None, "20", "PENDING", "Resources", "", None, "2027-11-27T14:38:47"),
+        Queued("one", "18", 3, "18", "RUNNING", "None", "n[1-2]", None, "2026-11-27T14:38:47"),
+        Queued("arr-x", "19", 0, "19", "PENDING", "PartitionTimeLimit", "", None, None),
+        Queued("arr-x", "16", None, "16", "CANCELLED", QUEUE[-1][5], "", 0, "2026-11-27T14:38:45"),
     ]
     assert [task.task for task in found] == ["18_1", "18_2", "20", "18_3", "19_0", "16"]
-    assert "--name=one,arr-x" in called.read_text()
+    assert "--name=one,two,arr-x" in called.read_text()
 
 
 def test_of_no_names_and_no_ids_nothing_is_asked(fake: Fake) -> None:

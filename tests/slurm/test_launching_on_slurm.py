@@ -66,6 +66,7 @@ def test_after_the_launching_command_was_killed_resume_waits_for_its_jobs_instea
     wait_for_step(tmp_path, 2)
     first.kill()
     first.communicate()
+    (tmp_path / "go").touch()
     run(["resume", str(sweep_of(tmp_path))], tmp_path)
     assert len(batches(tmp_path)) == 1
     assert results(tmp_path) == [0]
@@ -93,6 +94,7 @@ def test_sigterm_ends_the_command_alone(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert "1 tasks go on" in err
+    (tmp_path / "go").touch()
     assert cluster.wait_for_state(task_of(tmp_path), *cluster.TERMINAL, seconds=60)["JobState"] == "COMPLETED"
     assert "1 points: 1 done" in status(tmp_path)
 
@@ -123,7 +125,7 @@ def test_an_edit_does_not_change_a_job_that_is_in_the_queue(tmp_path: Path) -> N
     own = tmp_path / "own"
     own.mkdir()
     shutil.copy(Path(__file__).with_name("slow_steps.py"), own / "my_callbacks.py")
-    callback = ["+trainer.callbacks.slow._target_=my_callbacks.Slow", "+trainer.callbacks.slow.seconds=0"]
+    callback = ["+trainer.callbacks.slow._target_=my_callbacks.Slow"]
     words = [*QUICK, *callback, *SLURM, "launcher.wait=false", "launcher.slurm.sbatch.begin=now+3"]
     run(words, tmp_path, PYTHONPATH=str(own))
     (own / "my_callbacks.py").write_text("raise RuntimeError('edited')\n")

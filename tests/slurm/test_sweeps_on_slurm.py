@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("healthy_cluster")]
 DSMATH = [sys.executable, "-m", "dsmath"]
 STEPS = 12
 SFT = ["experiment=smoke", "stage=sft", f"sft.steps={STEPS}", "sft.validate_every=6", "trainer.checkpoint_every=4"]
-SLOW = ["+trainer.callbacks.slow._target_=slow_steps.Slow", "+trainer.callbacks.slow.seconds=0.7"]
+HELD = 6  # steps, after which a job waits for what happens to it
+SLOW = ["+trainer.callbacks.slow._target_=slow_steps.Slow", f"+trainer.callbacks.slow.hold_at={HELD}"]
 SLURM = ["launcher=slurm", "launcher.slurm.poll_seconds=0.5", "hardware.memory_gb=2", "hardware.minutes=10"]
 CLOCKS = {"seconds", "tokens_per_second", "peak_memory_mb"}
 RANKS = (1, 2)
@@ -134,13 +135,13 @@ def test_the_warning_before_a_time_limit_saves_after_the_step_and_queues_the_job
 ) -> None:
     tasks = submit_all(both)
     for ranks, folder in both.items():
-        wait_for_step(folder, 5)
+        wait_for_step(folder, HELD)
         subprocess.run(["scancel", "--signal=URG", tasks[ranks]], check=True)
     for ranks, folder in both.items():
-        wait_for_step(folder, 6, restart=1)
-        first, second = steps_done(folder, 0), steps_done(folder, 1)
-        assert second[0] == first[-1] + 1, "it goes on exactly where it stopped"
+        wait_for_step(folder, HELD + 2, restart=1)
+        assert steps_done(folder, 0)[-1] == HELD + 1, "it finished its step"
         assert_undisturbed(folder, tasks[ranks], references[ranks])
+        assert steps_done(folder, 1)[0] == HELD + 2, "it goes on exactly where it stopped"
         assert "saved before the time limit" in next(sweep_of(folder).glob("slurm/*.out")).read_text()
 
 
@@ -149,24 +150,24 @@ def test_a_job_that_an_administrator_requeues_goes_on(
 ) -> None:
     tasks = submit_all(both)
     for ranks, folder in both.items():
-        wait_for_step(folder, 5)
+        wait_for_step(folder, HELD)
         subprocess.run(["scontrol", "requeue", tasks[ranks]], check=True)
     for ranks, folder in both.items():
         cluster.wait_for_restart(tasks[ranks])
         assert_undisturbed(folder, tasks[ranks], references[ranks])
-        assert steps_done(folder, 1)[0] == steps_done(folder, 0)[-1] + 1, "SIGTERM saved it"
+        assert steps_done(folder, 1)[0] == HELD + 2, "SIGTERM saved it"
 
 
 @pytest.mark.parametrize("partition", ["main", "low"], ids=["with grace", "without grace"])
 def test_a_preempted_job_goes_on(both: dict[int, Path], references: dict[int, dict[str, Any]], partition: str) -> None:
     tasks = submit_all(both, f"launcher.slurm.partition={partition}")
     for folder in both.values():
-        wait_for_step(folder, 5)
+        wait_for_step(folder, HELD)
     cluster.preempt(seconds=1)
     for ranks, folder in both.items():
         cluster.wait_for_restart(tasks[ranks])
         assert_undisturbed(folder, tasks[ranks], references[ranks])
-        assert steps_done(folder, 1)[0] >= 5, "it began at its last checkpoint at the earliest"
+        assert steps_done(folder, 1)[0] == HELD + 2, "SIGTERM saved it"
 
 
 @pytest.mark.parametrize("ranks", RANKS)
@@ -174,7 +175,7 @@ def test_a_job_whose_node_dies_goes_on_on_another(
     tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int
 ) -> None:
     task = submit(tmp_path, ranks=ranks)
-    wait_for_step(tmp_path, 6)
+    wait_for_step(tmp_path, HELD)
     node = cluster.job(task)["NodeList"]
     cluster.kill_node(node)
     assert cluster.wait_for_restart(task)["NodeList"] != node
@@ -188,10 +189,11 @@ def test_jobs_and_the_command_that_waits_outlive_a_restart_of_the_controller(
     words = [*SFT, *SLOW, *SLURM, "hardware.cpus_per_device=1"]
     waiting = {ranks: start([*words, f"hardware.devices={ranks}"], folder) for ranks, folder in both.items()}
     for folder in both.values():
-        wait_for_step(folder, 3)
+        wait_for_step(folder, HELD)
     cluster.stop_controller()
     for folder in both.values():
-        wait_for_step(folder, 7)
+        (folder / "go").touch()
+        wait_for_step(folder, HELD + 3)
     cluster.start_controller()
     for ranks, folder in both.items():
         out, err = waiting[ranks].communicate(timeout=120)
@@ -204,7 +206,7 @@ def test_a_cancelled_job_is_cancelled_and_resume_goes_on(
 ) -> None:
     tasks = submit_all(both)
     for ranks, folder in both.items():
-        wait_for_step(folder, 5)
+        wait_for_step(folder, HELD)
         subprocess.run(["scancel", tasks[ranks]], check=True)
     for ranks, folder in both.items():
         assert cluster.wait_for_state(tasks[ranks], *cluster.TERMINAL)["JobState"] == "CANCELLED"
@@ -213,7 +215,7 @@ def test_a_cancelled_job_is_cancelled_and_resume_goes_on(
         assert f"dsmath resume {sweep_of(folder)}" in said
         run(["resume", str(sweep_of(folder))], folder)
         assert steps_done(folder, 0)[-1] == STEPS
-        assert steps_done(folder, 0).count(5) == 1, "what was saved was done again"
+        assert steps_done(folder, 0).count(HELD) == 1, "what was saved was done again"
         assert_undisturbed(folder, task_of(folder), references[ranks])
 
 
@@ -221,7 +223,7 @@ def test_a_cancelled_job_is_cancelled_and_resume_goes_on(
 def test_a_job_that_takes_too_much_memory_says_so_and_resume_gives_it_more(
     tmp_path: Path, references: dict[int, dict[str, Any]], ranks: int
 ) -> None:
-    task = submit(tmp_path, "+trainer.callbacks.slow.grows_at=6", ranks=ranks)
+    task = submit(tmp_path, "+trainer.callbacks.slow.grows_at=5", "trainer.callbacks.slow.hold_at=-1", ranks=ranks)
     ended = cluster.wait_for_state(task, *cluster.TERMINAL, seconds=90)
     # without cgroups, as here, SLURM kills the step and calls the job failed; with them, OUT_OF_MEMORY
     assert (ended["JobState"], ended["ExitCode"]) == ("FAILED", "137:0")
@@ -244,10 +246,7 @@ def test_a_job_that_raises_is_failed_and_told_with_its_last_lines(tmp_path: Path
 
 
 def test_the_real_time_limit_is_no_end(tmp_path: Path, references: dict[int, dict[str, Any]]) -> None:
-    limits = ["hardware.minutes=2", "launcher.slurm.signal_seconds=60", "trainer.callbacks.slow.seconds=9"]
-    slow = [text.replace("+trainer.callbacks.slow.seconds=0.7", f"+{limits[2]}") for text in SLOW]
-    run([*SFT, *slow, *SLURM, *limits[:2], "launcher.wait=false"], tmp_path)
-    task = task_of(tmp_path)
+    task = submit(tmp_path, "hardware.minutes=2", "launcher.slurm.signal_seconds=60")  # it is held until then
     cluster.wait_for_restart(task, seconds=150)
     assert_undisturbed(tmp_path, task, references[1])
 

@@ -71,7 +71,7 @@ def litter(folder: Path) -> list[str]:
 
 
 class Commands:
-    """Fake commands of SLURM, before all others on PATH; each keeps what it was called with and in which environment."""
+    """Fake commands of SLURM, before all others on PATH; each keeps with which words and environment it was called."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.journal = folder, folder / "journal.jsonl"

@@ -1,4 +1,4 @@
-"""A sweep as processes of this machine, with a small program in the place of a unit's, in the sweep's copy of the code."""
+"""A sweep as processes of this machine, with a small program in the place of a unit's."""
 
 import json
 import os
@@ -237,3 +237,52 @@ def test_a_process_number_that_another_program_has_by_now_is_not_waited_for(tmp_
     tried(sweep, point(0), attempt(ended=False, pid=os.getpid(), host=os.uname().nodename))
     run_locally(sweep, [point(0)], at_once=1, show=nothing)
     assert names(sweep, "end") == ["0"]
+
+
+SLOW = ["+trainer.callbacks.slow._target_=slow_steps.Slow", "+trainer.callbacks.slow.seconds=0.5"]
+
+
+def dsmath(folder: Path, *words: str) -> "subprocess.Popen[str]":
+    """A command whose jobs have a step every half second."""
+    tools = str(Path(__file__).parents[1] / "slurm")
+    path = os.pathsep.join([tools, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.Popen(
+        [sys.executable, "-m", "dsmath", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_a_sweep_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    words = ["experiment=smoke", "stage=sft", "sft.steps=12", "logger=none", *SLOW]
+    command = dsmath(tmp_path, *words, "seed=0,1", "launcher.points=2")
+
+    def steps() -> list[int]:
+        file = tmp_path / "steps.txt"
+        return [int(line.split()[0]) for line in file.read_text().splitlines()] if file.exists() else []
+
+    end = time.monotonic() + 120
+    while steps().count(3) < 2 and time.monotonic() < end:
+        time.sleep(0.1)
+    command.send_signal(signal.SIGINT)
+    said, _ = command.communicate(timeout=120)
+    assert command.returncode == 130, said
+    (sweep,) = tmp_path.glob("multirun/smoke/*/")
+    assert f"dsmath: stopped; `dsmath resume {sweep}` goes on" in said
+    assert not list(tmp_path.glob("store/sft/*/entry.json"))
+    stopped = max(steps())
+    assert stopped < 12
+
+    status = dsmath(tmp_path, "status", str(sweep))
+    assert "2 points: 2 failed" in status.communicate(timeout=60)[0]
+
+    resumed = dsmath(tmp_path, "resume", str(sweep))
+    said, _ = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, said
+    assert sorted(steps()) == sorted([*range(1, 13)] * 2)  # none is done twice
+    assert {path.parent.name for path in sweep.glob("*/results.json")} == {"0", "1"}

@@ -1,4 +1,4 @@
-"""How a sweep stands, case by case: what its folder says, what SLURM's queue and accounts say, and what a person reads."""
+"""How a sweep stands, case by case: from its folder, SLURM's queue and SLURM's accounts to what a person reads."""
 
 import os
 import subprocess
