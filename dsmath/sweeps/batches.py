@@ -64,8 +64,17 @@ def read_batches(sweep: Sweep) -> list[Batch]:
     return found
 
 
-def submit(sweep: Sweep, units: Sequence[Unit], requests: Mapping[str, Request], *, at_once: int | None) -> list[Batch]:
+def submit(
+    sweep: Sweep,
+    units: Sequence[Unit],
+    requests: Mapping[str, Request],
+    *,
+    at_once: int | None,
+    already: Mapping[str, str] | None = None,
+) -> list[Batch]:
     """Submit the units as arrays, at most `at_once` tasks of which run at a time.
+
+    `already` are the jobs of units that were submitted before and are not done, by the units' names.
 
     Raises:
         UserError: with SLURM's words when it refuses an array; those before it are cancelled.
@@ -82,7 +91,7 @@ def submit(sweep: Sweep, units: Sequence[Unit], requests: Mapping[str, Request],
     arrays = _arrays(units, requests, longest=cluster.longest_array())
     first = max((batch.number for batch in read_batches(sweep)), default=-1) + 1
     submitted: list[Batch] = []
-    job_of: dict[str, str] = {}
+    job_of = dict(already or {})
     try:
         for i, (tasks, (limit, behind)) in enumerate(
             zip(arrays, lanes([len(a) for a in arrays], at_once), strict=True)

@@ -2,9 +2,12 @@
 
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from dsmath import interrupt
 from dsmath.config import places
@@ -48,18 +51,36 @@ def go_on(sweep: Sweep, experiments: Mapping[int, Experiment]) -> list[Standing]
     """Run those of these points that have no results and that no job is at; raises as `launch` does."""
     launcher = next(iter(experiments.values())).launcher
     with interrupt.listening():
-        if launcher.snapshot:
-            take(sweep.folder, list(experiments.values()))
-        busy = {each.unit.name for each in look(sweep) if each.state not in ENDED and each.job}
-        missing = {n: e for n, e in experiments.items() if not sweep.is_done(n) and str(n) not in busy}
-        todo = units(missing, is_there)
-        todo = [unit for unit in todo if unit.name not in busy]
-        write_units(sweep, todo, keep=busy)
-        if launcher.name == "local":
-            _locally(sweep, todo, launcher)
-        else:
-            _on_slurm(sweep, todo, {unit.name: experiments[unit.point] for unit in todo}, launcher)
+        with _alone(sweep):
+            if launcher.snapshot:
+                take(sweep.folder, list(experiments.values()))
+            busy = {each.unit.name: each.job for each in look(sweep) if each.state not in ENDED and each.job}
+            missing = {n: e for n, e in experiments.items() if not sweep.is_done(n) and str(n) not in busy}
+            todo = [unit for unit in units(missing, is_there) if unit.name not in busy]
+            write_units(sweep, todo, keep=busy)
+            if launcher.name == "local":
+                _locally(sweep, todo, launcher)
+            elif todo:
+                _submit(sweep, todo, {unit.name: experiments[unit.point] for unit in todo}, launcher, busy)
+        if launcher.slurm is not None and launcher.wait:
+            _wait(sweep, launcher.slurm.poll_seconds)
         return look(sweep)
+
+
+@contextmanager
+def _alone(sweep: Sweep) -> Iterator[None]:
+    """What is left of a sweep is launched by one command at a time; the lock of one that died is free."""
+    lock = FileLock(sweep.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            f"{sweep.folder}: another command is launching what is left of this sweep; wait for it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def look(sweep: Sweep, *, to_begin: Collection[str] = ()) -> list[Standing]:
@@ -100,17 +121,18 @@ def _locally(sweep: Sweep, todo: Sequence[Unit], launcher: Launcher) -> None:
         board.show(look(sweep))
 
 
-def _on_slurm(sweep: Sweep, todo: Sequence[Unit], experiments: Mapping[str, Experiment], launcher: Launcher) -> None:
-    assert launcher.slurm is not None
-    if todo:
-        requests = {name: request_of(e) for name, e in experiments.items()}
-        batches = submit(sweep, todo, requests, at_once=launcher.points)
-        jobs = " ".join(str(batch.job) for batch in batches)
-        named = "job" if len(batches) == 1 else "jobs"
-        _tell(f"submitted {len(todo)} tasks as {named} {jobs}; sweep folder: {sweep.folder}")
-    if launcher.wait:
-        _wait(sweep, launcher.slurm.poll_seconds)
-    else:
+def _submit(
+    sweep: Sweep,
+    todo: Sequence[Unit],
+    experiments: Mapping[str, Experiment],
+    launcher: Launcher,
+    already: Mapping[str, str],
+) -> None:
+    requests = {name: request_of(e) for name, e in experiments.items()}
+    batches = submit(sweep, todo, requests, at_once=launcher.points, already=already)
+    named = "job" if len(batches) == 1 else "jobs"
+    _tell(f"submitted {len(todo)} tasks as {named} {' '.join(str(batch.job) for batch in batches)}: {sweep.folder}")
+    if not launcher.wait:
         _tell(f"`dsmath status {sweep.folder}` shows how it goes, `dsmath resume …` goes on with what failed")
 
 

@@ -89,7 +89,7 @@ def test_status_tells_the_states_and_the_end_of_each_failures_log(
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if line.startswith("│")]
     assert rows == [
         ["0", "seed=0", "done", "", "", ""],
-        ["1", "seed=1", "failed", "", "n1", "ValueError: [red]no[/red]"],
+        ["1", "seed=1", "failed", "n1", "0:05:00", "ValueError: [red]no[/red]"],
     ]
     assert "2 points: 1 done, 1 failed" in out
     assert "to go on with what failed: dsmath resume sweep" in out

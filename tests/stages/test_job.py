@@ -95,16 +95,17 @@ def test_other_loggers_write_no_wandb_files(dsmath: Dsmath, tmp_path: Path, logg
 
 
 @pytest.mark.slow
-def test_two_points_of_a_sweep_are_two_runs(dsmath: Dsmath, tmp_path: Path) -> None:
+def test_two_points_of_a_sweep_are_two_runs_and_what_they_grow_from_is_a_third(dsmath: Dsmath, tmp_path: Path) -> None:
     done = dsmath(tmp_path, "kl.coef=0.04,0", logger="wandb")
     assert done.code == 0, done.err
-    runs = read_runs(tmp_path / "multirun", finished=2)
-    assert len({run.id for run in runs}) == 2
-    assert [run.exit_code for run in runs] == [0, 0]
+    shared, *runs = read_runs(tmp_path / "multirun", finished=3)
+    assert len({run.id for run in (shared, *runs)}) == 3
+    assert [run.exit_code for run in (shared, *runs)] == [0, 0, 0]
+    assert [run.job_type for run in (shared, *runs)] == ["upstream", "rl", "rl"]
     assert [run.config["kl"]["coef"] for run in runs] == [0.04, 0.0]
     assert ["kl" in "".join(row) for run in runs for row in run.history if "rl/ratio_max" in row][:1] == [True]
-    assert runs[0].steps("sft") == [1, 2, 3, 4, 5]
-    assert runs[1].steps("sft") == [], "the second point found it"
+    assert shared.steps("sft") == [1, 2, 3, 4, 5]
+    assert [run.steps("sft") for run in runs] == [[], []], "both points found it"
 
 
 def test_a_damaged_entry_is_built_again_and_what_grew_from_it_is_found(dsmath: Dsmath, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a person sees of a sweep while it runs and at its end."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,11 @@ def test_each_unit_has_a_row_with_what_it_last_said() -> None:
         ["0", "seed=0", "running", "7_0", "n1", "sft 2/2"],
         ["upstream-ab", "sft", "done", "", "", ""],
     ]
+
+
+def test_a_column_that_says_nothing_of_any_unit_is_left_out() -> None:
+    local = [replace(stands(0, "done", job=None), seconds=3723.4), stands(1, "waiting", job=None)]
+    assert rows(local) == [["0", "seed=0", "done", "1:02:03"], ["1", "seed=1", "waiting", ""]]
 
 
 def test_what_looks_like_markup_is_shown_as_it_is() -> None:

@@ -316,3 +316,13 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
     before = int(Path("/proc/self/io").read_text().split()[1])
     assert last_words(log, 12).splitlines()[-1] == "the end"
     assert int(Path("/proc/self/io").read_text().split()[1]) - before < 100_000
+
+
+@pytest.mark.parametrize(
+    ("attempts", "expected"),
+    [([], None), ([attempt("no")], 300.0), ([attempt(ended=False)], None), ([attempt("no"), attempt("no")], 300.0)],
+)
+def test_the_time_that_the_last_attempt_took_is_known_when_it_said_its_end(
+    tmp_path: Path, attempts: list[Attempt], expected: float | None
+) -> None:
+    assert stands(tmp_path, *attempts, batches=[], queue=None).seconds == expected
