@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from dsmath.errors import UserError
 
-COMMANDS = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
+COMMANDS = ("sbatch", "srun", "squeue", "scancel", "sinfo", "scontrol")
 LONGEST_ARRAY = 1001  # SLURM's own default of MaxArraySize
 PATIENCE = 60.0  # seconds for an answer; without a controller the commands give up by themselves after nine
 TOO_LONG = 124  # in the place of its exit code, as timeout(1) has it

@@ -42,17 +42,8 @@ class Sweep:
     resumed_with: tuple[str, ...] = ()
 
     def overrides(self, number: int) -> list[str]:
-        """A point's overrides, and those that the sweep was resumed with in the place of theirs.
-
-        launcher=local is in the place of launcher.slurm.partition=main too: a choice of a group begins it anew.
-        """
-        later = {text.split("=", 1)[0].lstrip("+") for text in self.resumed_with}
-
-        def stays(text: str) -> bool:
-            key = text.split("=", 1)[0].lstrip("+")
-            return key not in later and not any(key.startswith(f"{group}.") for group in later)
-
-        return [*filter(stays, self.points[number]), *self.resumed_with]
+        """A point's overrides, and those that the sweep was resumed with in the place of theirs."""
+        return replaced(self.points[number], self.resumed_with)
 
     def point_folder(self, number: int) -> Path:
         return self.folder / str(number)
@@ -60,6 +51,20 @@ class Sweep:
     def is_done(self, number: int) -> bool:
         """Whether a point has its results."""
         return (self.point_folder(number) / RESULTS).is_file()
+
+
+def replaced(earlier: Sequence[str], later: Sequence[str]) -> list[str]:
+    """Overrides with others in the place of those of the same key.
+
+    launcher=local is in the place of launcher.slurm.partition=main too: a choice of a group begins it anew.
+    """
+    keys = {text.split("=", 1)[0].lstrip("+") for text in later}
+
+    def stays(text: str) -> bool:
+        key = text.split("=", 1)[0].lstrip("+")
+        return key not in keys and not any(key.startswith(f"{group}.") for group in keys)
+
+    return [*filter(stays, earlier), *later]
 
 
 @dataclass(frozen=True)
@@ -249,6 +254,20 @@ def _unit_record(sweep: Sweep, name: str) -> dict[str, Any] | None:
     if said["point"] not in sweep.points:
         raise UserError(f"{path}: cannot be read (the sweep has no point {said['point']})")
     return said
+
+
+def enter(sweep: Sweep) -> None:
+    """Work where the sweep's command was given: its paths are from there.
+
+    Raises:
+        UserError: when that folder is gone.
+    """
+    try:
+        os.chdir(sweep.cwd)
+    except OSError as error:
+        raise UserError(
+            f"{sweep.folder}: its command was given in {sweep.cwd}, which cannot be entered ({error.strerror})"
+        ) from None
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from dsmath.launch.cluster import Queued, never_starts
+from dsmath.shown import visible
 from dsmath.sweeps.batches import NO_FOLDER, NO_INTERPRETER, SLURM, Batch
 from dsmath.sweeps.folder import Attempt, Sweep, attempts, read_units
 from dsmath.sweeps.local import is_running, log_of
@@ -235,7 +236,7 @@ def last_words(log: Path, lines: int = 1, *, most: int = 4000) -> str:
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    kept = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
+    kept = [line.rstrip() for line in visible(text).splitlines() if line.strip()]
     return "\n".join(kept[-lines:])
 
 

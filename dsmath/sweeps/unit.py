@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from dsmath import interrupt
 from dsmath.errors import UserError
 from dsmath.interrupt import TIME_LIMIT, Interrupted
-from dsmath.sweeps.folder import Attempt, Sweep, attempts, note_attempts, now, read_sweep, read_units
+from dsmath.sweeps.folder import Attempt, Sweep, attempts, enter, note_attempts, now, read_sweep, read_units
 from dsmath.sweeps.units import Unit
 
 PATIENCE = 600.0  # seconds that SLURM has for killing what it wants to end
@@ -138,7 +138,7 @@ class _composed:  # noqa: N801 - used like a function: the unit, ready to run
         from dsmath.config.check import check
         from dsmath.config.compose import CONFIG_NAME, composer
 
-        os.chdir(sweep.cwd)
+        enter(sweep)
         places.extra[:] = _config_dirs(sweep)
         self._unit = unit
         with composer() as compose:

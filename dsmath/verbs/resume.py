@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsmath.errors import UserError
+from dsmath.errors import UserError, did_you_mean
 from dsmath.graph.chain import targets
 
 HOW = ("hardware", "launcher", "logger", "trainer")
@@ -24,17 +24,19 @@ def resume(folder: str, overrides: Sequence[str] = ()) -> int:
     """
     from dsmath.config import places
     from dsmath.config.compose import composer
-    from dsmath.sweeps.folder import read_sweep, resume_with
+    from dsmath.sweeps.folder import enter, read_sweep, replaced, resume_with
     from dsmath.sweeps.launch import go_on
     from dsmath.verbs.run import FAILED, preflight
     from dsmath.verbs.sweep import finish, show_results
 
     sweep = read_sweep(Path(folder))
     for text in overrides:
-        if "=" not in text or text.lstrip("+").split("=", 1)[0].split(".")[0] not in HOW:
-            raise UserError(f"resume {text}: expected overrides of how the sweep is run: {', '.join(HOW)}")
+        section = text.lstrip("+").split("=", 1)[0].split(".")[0]
+        if "=" not in text or section not in HOW:
+            near = "" if section in HOW else did_you_mean(section, HOW)
+            raise UserError(f"resume {text}: expected overrides of how the sweep is run: {', '.join(HOW)}{near}")
     _with_the_copy(sweep.folder, overrides)
-    os.chdir(sweep.cwd)
+    enter(sweep)
     from dsmath.launch.snapshot import config_dirs
 
     places.extra[:] = config_dirs(sweep.folder) or [Path(path) for path in sweep.config_dirs]
@@ -42,7 +44,7 @@ def resume(folder: str, overrides: Sequence[str] = ()) -> int:
     with composer() as compose:
         before = compose.points([sweep.overrides(n) for n in numbers])
         if overrides:
-            sweep = resume_with(sweep, [*_without(sweep.resumed_with, overrides), *overrides], write=False)
+            sweep = resume_with(sweep, replaced(sweep.resumed_with, overrides), write=False)
         points = compose.points([sweep.overrides(n) for n in numbers]) if overrides else before
         for number, was, now in zip(numbers, before, points, strict=True):
             if [t.fingerprint for t in targets(was.experiment)] != [t.fingerprint for t in targets(now.experiment)]:
@@ -65,12 +67,6 @@ def resume(folder: str, overrides: Sequence[str] = ()) -> int:
     if waited:
         show_results(sweep.folder)
     return 0
-
-
-def _without(before: Sequence[str], overrides: Sequence[str]) -> list[str]:
-    """Earlier overrides, but those whose keys are given again."""
-    again = {text.lstrip("+").split("=", 1)[0] for text in overrides}
-    return [text for text in before if text.lstrip("+").split("=", 1)[0] not in again]
 
 
 def _with_the_copy(folder: Path, overrides: Sequence[str]) -> None:

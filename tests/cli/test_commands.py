@@ -78,6 +78,23 @@ def test_plan_says_what_is_found(dsmath: Dsmath) -> None:
     assert out.splitlines()[-1] == "1 found, 0 to build"
 
 
+def test_plan_of_a_sweep_says_what_its_points_share_and_what_slurm_is_asked_for(dsmath: Dsmath) -> None:
+    words = ["experiment=smoke", "stage=rl", "kl.coef=0.0,0.04", "seed=0,1", "launcher=slurm", "hardware.minutes=90"]
+    code, out, err = dsmath("plan", *words)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "smoke: 4 points, in the store store/"
+    shared = [line.split()[0] for line in lines if line.startswith("  upstream-")]
+    assert len(shared) == 2
+    assert all("  builds sft for several points" in line for line in lines[2:4])
+    assert [line.split("  after ")[1] for line in lines if line.startswith("  point ")] == shared * 2
+    assert lines[-1] == (
+        "SLURM is asked for 1 node with 2 CPUs and 16 GB of its default partition for 90 minutes, told 120 s before "
+        "their end, for each"
+    )
+    assert not list(Path.cwd().iterdir())
+
+
 def test_diff_prints_each_key_that_differs(dsmath: Dsmath) -> None:
     for name, config in (("a", {"kl": {"coef": 0.1, "x": 1}}), ("b", {"kl": {"coef": 0.2, "x": 1}, "new": 3})):
         Path(name).mkdir()

@@ -45,7 +45,7 @@ TEXTS = {
     + "algorithm=grpoo  →  algorithm = grpoo: no such option, did you mean grpo?; there are dapo, dpo, "
     "dr_grpo, grpo, grpo_iterative, grpo_process, gspo, online_rft, ppo, rft, rloo, sft   [command line]",
     "seed=range(0)": ONE + "the sweep: it has no points, one of its ranges is empty   [command line]",
-    "plan seed=0,1": ONE + "seed=0,1: several values, where one point is shown; give one of them   [command line]",
+    "--cfg job seed=0,1": ONE + "seed=0,1: several values, where one point is shown; give one of them   [command line]",
     "schedule@sft.schedule=constnat": ONE
     + "schedule@sft.schedule = constnat: no such option, did you mean constant?; there are constant, cosine, multi_step"
     "   [command line]",

@@ -116,6 +116,20 @@ def test_resume_takes_only_what_says_how_the_sweep_is_run(dsmath: Dsmath, overri
     assert files() == before
 
 
+def test_resume_says_the_nearest_right_name(dsmath: Dsmath) -> None:
+    sweep_of()
+    assert dsmath("resume", "sweep", "hardwar.minutes=9")[2].endswith("logger, trainer, did you mean hardware?\n")
+
+
+def test_a_sweep_whose_working_folder_is_gone_cannot_go_on(dsmath: Dsmath) -> None:
+    sweep = sweep_of()
+    record = sweep.folder / "sweep.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"cwd": "/nowhere/at/all"}))
+    code, out, err = dsmath("resume", "sweep")
+    assert (code, out) == (2, "")
+    assert "its command was given in /nowhere/at/all, which cannot be entered (No such file or directory)" in err
+
+
 def test_an_override_of_how_that_would_make_another_experiment_is_refused(dsmath: Dsmath) -> None:
     sweep = sweep_of()
     code, out, err = dsmath("resume", "sweep", "hardware.precision=bf16-mixed")
@@ -159,7 +173,7 @@ def test_without_slurm_nothing_is_written_and_what_is_missing_is_told(
     assert dsmath(*SMOKE, "launcher=slurm", *more) == (
         2,
         "",
-        "dsmath: launcher=slurm: no `sbatch`, `squeue`, `scancel`, `sinfo`, `scontrol` here; expected SLURM's "
+        "dsmath: launcher=slurm: no `sbatch`, `srun`, `squeue`, `scancel`, `sinfo`, `scontrol` here; expected SLURM's "
         "commands, or launcher=local\n",
     )
     assert files() == []

@@ -160,8 +160,8 @@ def test_without_slurm_the_message_names_its_commands_and_the_local_launcher(tmp
     code, errors = end(start([*DSMATH, *PAGES, *SLURM], tmp_path, PATH=str(tmp_path / "bin")))
     assert code == 2
     assert (
-        "no `sbatch`, `squeue`, `scancel`, `sinfo`, `scontrol` here; expected SLURM's commands, or launcher=local"
-        in errors
+        "no `sbatch`, `srun`, `squeue`, `scancel`, `sinfo`, `scontrol` here; expected SLURM's commands, or "
+        "launcher=local" in errors
     )
     assert "Traceback" not in errors
 
