@@ -49,7 +49,7 @@ def run(words: Sequence[str], folder: Path, *, code: int = 0, **environment: str
 
 
 def sweep_of(folder: Path) -> Path:
-    (found,) = folder.glob("multirun/smoke/*/")
+    (found,) = folder.glob("multirun/*/*/")
     return found
 
 
@@ -213,7 +213,7 @@ def test_a_cancelled_job_is_cancelled_and_resume_goes_on(
         said = status(folder)
         assert "CANCELLED" in said
         assert f"dsmath resume {sweep_of(folder)}" in said
-        run(["resume", str(sweep_of(folder))], folder)
+        run(["resume", str(sweep_of(folder)), "launcher.wait=true"], folder)
         assert steps_done(folder, 0)[-1] == STEPS
         assert steps_done(folder, 0).count(HELD) == 1, "what was saved was done again"
         assert_undisturbed(folder, task_of(folder), references[ranks])
