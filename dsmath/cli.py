@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"dsmath: {error}", file=sys.stderr)
         sys.exit(MISTAKE)
     except Interrupted as interrupted:
-        print(f"dsmath: stopped by {interrupted}; the same command goes on from here", file=sys.stderr)
+        print(f"dsmath: stopped by {interrupted}; {interrupted.then}", file=sys.stderr)
         sys.exit(128 + interrupted.signum)
     except KeyboardInterrupt:  # before the job listens, or while it shows its results
         print("dsmath: stopped; the same command goes on from here", file=sys.stderr)

@@ -14,10 +14,11 @@ TIME_LIMIT = signal.SIGURG
 
 
 class Interrupted(BaseException):
-    """Somebody asked for the end; `signum` says how. What was saved resumes with the same command."""
+    """Somebody asked for the end; `signum` says how, and `then` what goes on with what was saved."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
+        self.then = "the same command goes on from here"
         super().__init__(signal.Signals(signum).name)
 
 

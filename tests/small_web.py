@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from dsmath.config.compose import composer
 from dsmath.corpus.shards import shard_name
+from dsmath.graph.chain import targets
 from dsmath.graph.run import run
 from dsmath.tracking.tracker import Tracker
 
@@ -70,7 +71,7 @@ def built(store: Path, *overrides: str) -> SmallWeb:
     with composer() as compose:
         e = compose.one([*SMALL_WEB, "round=4", f"paths.store={store}", *overrides]).experiment
     told: list[str] = []
-    every = run(e, Tracker(None), tell=told.append)
+    every = run(e, targets(e), Tracker(None), tell=told.append)
     return SmallWeb(store, {each.node.label: each.entry.path for each in every}, "\n".join(told))
 
 

@@ -66,6 +66,12 @@ def slurm_rules(e: Experiment) -> Broken:
             f"{launcher.slurm.signal_seconds} before its limit, which leaves no time to work; raise the one or lower "
             "the other",
         )
+    if "?" in (launcher.slurm.dependency or ""):
+        yield (
+            "launcher.slurm.dependency",
+            f" = {launcher.slurm.dependency}: dsmath adds what a job has to wait for, which SLURM does not take beside "
+            "alternatives; expected conditions with commas",
+        )
     yield from _options(launcher.slurm)
     for key, text in _texts(launcher.slurm):
         if any(character in text for character in "\n\r\0"):

@@ -23,7 +23,7 @@ ENDED = {  # states that nothing follows, as `squeue` and `sacct` word them
     *("REVOKED", "TIMEOUT"),
 }
 _NEVER = re.compile(  # reasons to wait that do not pass by themselves, as `squeue` words them
-    r"PartitionTimeLimit|PartitionNodeLimit|BadConstraints|JobHeld\w+|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|"
+    r"PartitionTimeLimit|BadConstraints|DependencyNeverSatisfied|InvalidAccount|InvalidQOS|"
     r"\w+MaxWallDurationPerJobLimit|\w+MaxMemoryPerJob|launch failed requeued held|\(?job requeued in held state\)?"
 )
 _INSTEAD = {  # variables of sbatch that are not named as the options are
@@ -156,10 +156,12 @@ def ended(ids: Sequence[str]) -> dict[str, tuple[str, int]]:
     return found
 
 
-def cancel(ids: Sequence[str]) -> None:
-    """Cancel jobs or tasks (`12`, `12_3`); those that have ended are left as they are."""
+def cancel(ids: Sequence[str], *, names: Sequence[str] = ()) -> None:
+    """Cancel jobs or tasks (`12`, `12_3`), or the jobs of these names; those that have ended are left as they are."""
     if ids:
         ask(["scancel", *ids])
+    for name in names:
+        ask(["scancel", f"--name={name}"])
 
 
 def never_starts(reason: str) -> bool:

@@ -25,6 +25,7 @@ from dsmath.errors import UserError
 from dsmath.graph.run import Task
 from dsmath.launch.rank import Report, Start
 from dsmath.launch.settle import meet, meeting_point, part, placed
+from dsmath.training.fit import require_devices
 
 GRACE = 30.0  # seconds in which rank 0 notices by itself that another has died, by what it waits for from it
 MISTAKE = 2  # the exit code of a UserError
@@ -94,6 +95,7 @@ class Ranks:
     def _start(self) -> None:
         if self._helpers:
             return
+        require_devices(self._e, self._count)  # before they look for each other by what is not there
         self._store = meeting_point(self._count, host=True)
         for rank in range(1, self._count):
             helper = _Helper(rank, self._free)

@@ -81,16 +81,14 @@ def submit(
         Interrupted: when asked to stop meanwhile; likewise.
     """
     folder = sweep.folder / SLURM
-    for sign in "%\\":
-        if sign in str(folder):
-            raise UserError(
-                f"hydra.sweep.dir = {sweep.folder}: SLURM reads a {sign} in the path of a log; choose another folder"
-            )
+    require_usable(sweep.folder, on_slurm=True)
     folder.mkdir(exist_ok=True)
-    (folder / PROBE).write_text(f"{sweep.id}\n", encoding="utf-8")
+    if not (folder / PROBE).exists():  # a task that begins just now reads it
+        (folder / PROBE).write_text(f"{sweep.id}\n", encoding="utf-8")
     arrays = _arrays(units, requests, longest=cluster.longest_array())
     first = max((batch.number for batch in read_batches(sweep)), default=-1) + 1
     submitted: list[Batch] = []
+    begun: list[Batch] = []
     job_of = dict(already or {})
     try:
         for i, (tasks, (limit, behind)) in enumerate(
@@ -99,6 +97,7 @@ def submit(
             interrupt.stop_if_requested()
             batch = Batch(first + i, f"dsmath-{sweep.id}-{first + i}", tuple(unit.name for unit in tasks))
             _keep(sweep, batch)  # before its job exists: whoever finds this finds the job by its name
+            begun.append(batch)
             request = requests[tasks[0].name]
             waits = [request.dependency] if request.dependency else []
             waits += [f"afterok:{job_of[name]}" for name in tasks[0].after if name in job_of]
@@ -108,9 +107,19 @@ def submit(
             submitted.append(batch)
             job_of |= dict.fromkeys(batch.units, str(batch.job))
     except BaseException:
-        cluster.cancel([str(batch.job) for batch in submitted])
+        cluster.cancel([], names=[batch.name for batch in begun])
+        interrupt.stop_if_requested()  # Ctrl-C is no refusal
         raise
     return submitted
+
+
+def require_usable(folder: Path, *, on_slurm: bool) -> None:
+    """Raises UserError for a sweep's folder that SLURM, or PYTHONPATH, reads otherwise than it is meant."""
+    readers = {os.pathsep: "PYTHONPATH is parted by it"}
+    readers |= dict.fromkeys("%\\", "SLURM reads it in the path of a log") if on_slurm else {}
+    for sign, why in readers.items():
+        if sign in str(folder):
+            raise UserError(f"hydra.sweep.dir = {folder}: has a {sign}, and {why}; choose another folder")
 
 
 def _arrays(units: Sequence[Unit], requests: Mapping[str, Request], *, longest: int) -> list[list[Unit]]:
@@ -141,7 +150,8 @@ def _sbatch(sweep: Sweep, batch: Batch, request: Request, *, waits: Sequence[str
         additional_parameters=more,
         array_parallelism=limit,
         setup=_setup(sweep, request),
-        srun_args=["--open-mode=append", *request.srun],
+        # srun takes neither the CPUs nor all variables from its job by itself, on all versions and sites
+        srun_args=["--open-mode=append", f"--cpus-per-task={request.cpus}", "--export=ALL", *request.srun],
         stderr_to_stdout=True,
         wckey=None,
     )
@@ -184,7 +194,7 @@ class _Executor(SlurmExecutor):
     def array(self) -> str:
         """Submit it; its id is returned."""
         self.parameters["map_count"] = len(self._batch.units)
-        with cluster.as_asked(self.parameters["additional_parameters"]):
+        with cluster.as_asked(self.parameters["additional_parameters"]), interrupt.shielded():
             return str(self._submit_command(self._submitit_command_str).job_id)
 
     @property

@@ -22,6 +22,7 @@ _COLUMNS = ("unit", "what", "state", "job", "where", "time", "last")
 _LOOKS: dict[str, dict[str, Any]] = {
     "unit": {"no_wrap": True},
     "what": {"max_width": 44},
+    "state": {"no_wrap": True, "min_width": 7},
     "job": {"no_wrap": True},
     "time": {"no_wrap": True, "justify": "right"},
     "last": {"max_width": 60, "overflow": "ellipsis", "no_wrap": True},

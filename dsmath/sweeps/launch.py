@@ -1,5 +1,6 @@
 """A sweep from its points to its end: claimed, copied, divided into units, run, waited for, reported."""
 
+import shlex
 import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,11 +22,11 @@ from dsmath.sweeps.batches import read_batches, submit
 from dsmath.sweeps.board import Board
 from dsmath.sweeps.folder import Sweep, begin, write_units
 from dsmath.sweeps.local import run_locally
-from dsmath.sweeps.standing import ENDED, NEVER, Standing, standing
+from dsmath.sweeps.standing import ENDED, LATE, NEVER, Standing, standing
 from dsmath.sweeps.units import Unit, is_there, units
 
 SHOW_SECONDS = 0.5  # between two looks at local processes
-VANISHED = 3  # polls in which a job may be in no queue before its results are here: a shared folder shows files late
+LATE_SECONDS = 70.0  # in which a shared folder may not show the results of a job that has ended
 
 
 def launch(
@@ -54,13 +55,18 @@ def go_on(sweep: Sweep, experiments: Mapping[int, Experiment]) -> list[Standing]
         with _alone(sweep):
             if launcher.snapshot:
                 take(sweep.folder, list(experiments.values()))
+            known = [batch.name for batch in read_batches(sweep)]
+            if launcher.name == "slurm" and known and cluster.queue(known) is None:
+                raise UserError("launcher=slurm: squeue does not answer, so that jobs might be doubled; try again")
             busy = {each.unit.name: each.job for each in look(sweep) if each.state not in ENDED and each.job}
             missing = {n: e for n, e in experiments.items() if not sweep.is_done(n) and str(n) not in busy}
             todo = [unit for unit in units(missing, is_there) if unit.name not in busy]
             write_units(sweep, todo, keep=busy)
             if launcher.name == "local":
                 _locally(sweep, todo, launcher)
-            elif todo:
+            elif not todo:
+                _tell(f"nothing to launch: jobs are at all that is left of {sweep.folder}")
+            else:
                 _submit(sweep, todo, {unit.name: experiments[unit.point] for unit in todo}, launcher, busy)
         if launcher.slurm is not None and launcher.wait:
             _wait(sweep, launcher.slurm.poll_seconds)
@@ -97,9 +103,13 @@ def look(sweep: Sweep, *, to_begin: Collection[str] = ()) -> list[Standing]:
         f"{batch.job}_{index}"
         for batch in batches
         for index in range(len(batch.units))
-        if batch.job and (batch.job, index) not in known
+        if batch.job and (batch.job, index) not in known and not _has_results(sweep, batch.units[index])
     ]
     return standing(sweep, batches, queued, cluster.ended(gone) if gone else {}, to_begin=to_begin)
+
+
+def _has_results(sweep: Sweep, name: str) -> bool:
+    return name.isdigit() and sweep.is_done(int(name))
 
 
 def _locally(sweep: Sweep, todo: Sequence[Unit], launcher: Launcher) -> None:
@@ -114,9 +124,9 @@ def _locally(sweep: Sweep, todo: Sequence[Unit], launcher: Launcher) -> None:
 
         try:
             run_locally(sweep, todo, at_once=launcher.points or len(todo) or 1, show=show)
-        except BaseException:
+        except Interrupted as interrupted:
             board.close()
-            _tell(f"stopped; `dsmath resume {sweep.folder}` goes on")
+            interrupted.then = _resume(sweep)
             raise
         board.show(look(sweep))
 
@@ -133,21 +143,25 @@ def _submit(
     named = "job" if len(batches) == 1 else "jobs"
     _tell(f"submitted {len(todo)} tasks as {named} {' '.join(str(batch.job) for batch in batches)}: {sweep.folder}")
     if not launcher.wait:
-        _tell(f"`dsmath status {sweep.folder}` shows how it goes, `dsmath resume …` goes on with what failed")
+        _tell(f"{_status(sweep)}; `dsmath resume …` goes on with what failed")
 
 
 def _wait(sweep: Sweep, poll_seconds: float) -> None:
     """Until every unit has ended: SLURM's queue has none of it any more."""
-    gone = 0
+    ended: float | None = None
     with Board() as board:
         try:
             while True:
                 units = look(sweep)
                 board.show(units)
-                gone = gone + 1 if all(each.state in ENDED for each in units) else 0
-                failed = any(each.state == "failed" for each in units)
-                if gone >= (VANISHED if failed else 1):
+                if not all(each.state in ENDED for each in units):
+                    ended = None
+                elif not any(each.detail == LATE for each in units):
                     return
+                else:
+                    ended = ended or time.monotonic()
+                    if time.monotonic() - ended > LATE_SECONDS:
+                        return
                 hopeless = [each for each in units if each.detail.endswith(NEVER)]
                 if hopeless and all(each.state in ENDED or each in hopeless for each in units):
                     _cancel(units)
@@ -156,22 +170,30 @@ def _wait(sweep: Sweep, poll_seconds: float) -> None:
                         "look at launcher.slurm and hardware"
                     )
                 _pause(poll_seconds)
-        except (Interrupted, KeyboardInterrupt):
+        except Interrupted as interrupted:
             board.close()
-            _leave(sweep)
+            interrupted.then = _leave(sweep)
             raise
 
 
-def _leave(sweep: Sweep) -> None:
-    """Ctrl-C: are the jobs to go on? Who cannot be asked wants them ended; SIGTERM is about this command alone."""
+def _leave(sweep: Sweep) -> str:
+    """Ctrl-C: are the jobs to go on? Who cannot be asked wants them ended; SIGTERM is about this command alone.
+
+    What a person can do then is returned.
+    """
     left = [each for each in look(sweep) if each.state not in ENDED]
-    if not left:
-        return
     if interrupt.requested() == interrupt.SIGNALS[0] and (not sys.stdin.isatty() or _wants_them_cancelled(len(left))):
         _cancel(left)
-        _tell(f"{len(left)} tasks are cancelled; `dsmath resume {sweep.folder}` goes on")
-    else:
-        _tell(f"{len(left)} tasks go on; `dsmath status {sweep.folder}` shows how")
+        return f"{len(left)} tasks are cancelled; {_resume(sweep)}"
+    return f"{len(left)} tasks go on; {_status(sweep)}"
+
+
+def _resume(sweep: Sweep) -> str:
+    return f"`dsmath resume {shlex.quote(str(sweep.folder))}` goes on"
+
+
+def _status(sweep: Sweep) -> str:
+    return f"`dsmath status {shlex.quote(str(sweep.folder))}` shows how it goes"
 
 
 def _wants_them_cancelled(count: int) -> bool:

@@ -1,6 +1,7 @@
 """How a sweep stands: each unit's state, from its folder alone, and from SLURM's queue where there is one."""
 
 import signal
+import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from dsmath.tracking.naming import varied
 State = Literal["waiting", "running", "done", "failed"]
 ENDED = frozenset({"done", "failed"})
 NEVER = "it can never start"
+_LATE = "its results are not in the folder; a shared one may show them late"
+LATE = f"COMPLETED: {_LATE}"
 
 # SLURM's states of a task that has ended, and of one that will run (again)
 _QUEUED = frozenset(
@@ -32,7 +35,7 @@ _MEANING = {
     "DEADLINE": "its deadline passed",
     "BOOT_FAIL": "its node did not start",
     "PREEMPTED": "another job took its place, and SLURM did not queue it again",
-    "COMPLETED": "its results are not in the folder; a shared one may show them late",
+    "COMPLETED": _LATE,
 }
 _OF_THE_SCRIPT = {
     NO_FOLDER: f"the sweep's folder is not there on the node, or another one is ({SLURM}/probe): it must be shared",
@@ -170,8 +173,12 @@ def _of_records(evidence: _Evidence, not_begun: str) -> tuple[str, str]:
     last = evidence.last
     if last is None:
         return ("failed", evidence.needs) if evidence.needs else ("waiting", not_begun)
+    if last.ended is None and last.job is None and last.host != socket.gethostname():
+        return "running", f"by its own record, on {last.host}, since {last.started}"
     if last.ended is None:
         return "failed", f"ended without a word on {last.host}, begun {last.started}"
+    if last.job is None and _was_stopped(last):
+        return "waiting", f"stopped by {last.how}"
     return "failed", last.how or ""
 
 

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from dsmath import interrupt
 from dsmath.errors import UserError
 from dsmath.interrupt import TIME_LIMIT, Interrupted
-from dsmath.sweeps.folder import Attempt, Sweep, attempts, enter, note_attempts, now, read_sweep, read_units
+from dsmath.sweeps.folder import CODE, Attempt, Sweep, attempts, enter, note_attempts, now, read_sweep, read_units
 from dsmath.sweeps.units import Unit
 
 PATIENCE = 600.0  # seconds that SLURM has for killing what it wants to end
@@ -38,6 +38,13 @@ def main(argv: Sequence[str]) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     sys.exit(code)
+
+
+def _require_the_copy(sweep: Sweep) -> None:
+    """Raises UserError when this is not the sweep's copy of the code, though there is one."""
+    code = sweep.folder / CODE
+    if code.is_dir() and not Path(__file__).resolve().is_relative_to(code.resolve()):
+        raise UserError(f"{__file__} runs, and not the sweep's copy in {code}: is PYTHONPATH taken away from jobs?")
 
 
 def _task_of(batch: Path) -> str:
@@ -62,6 +69,7 @@ def _attempt(sweep: Sweep, unit: Unit, *, under_slurm: bool) -> int:
         note_attempts(sweep, unit, [*before, replace(attempt, ended=now(), how=how, objective=objective)])
 
     try:
+        _require_the_copy(sweep)
         run = _composed(sweep, unit)
         traces = run.traces()
         objective = run()
@@ -182,10 +190,11 @@ class _composed:  # noqa: N801 - used like a function: the unit, ready to run
             folder = Path(self._experiment.paths.store) / node.stage.name
             if (folder / node.fingerprint).is_dir():
                 found.add(node.fingerprint)
-            for path in (folder / f"{node.fingerprint}.partial" / SCRATCH).rglob("*"):
-                with suppress(OSError):  # it was replaced just now
-                    at = path.stat()
-                    found.add((str(path), at.st_size, at.st_mtime_ns))
+            scratch = folder / f"{node.fingerprint}.partial" / SCRATCH
+            for path in scratch.rglob("*"):
+                if path.is_file() and "logs" not in path.relative_to(scratch).parts:  # each attempt writes its own
+                    with suppress(OSError):  # it was replaced just now
+                        found.add((str(path), path.stat().st_size, path.stat().st_mtime_ns))
         return frozenset(found)
 
 

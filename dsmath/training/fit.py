@@ -7,6 +7,7 @@ import lightning as L
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
+from dsmath.config.schema import Experiment
 from dsmath.errors import UserError
 from dsmath.training.callbacks import STATE, SaveState, ShowProgress
 from dsmath.training.module import TrainingModule
@@ -48,13 +49,19 @@ def fit(work: Work, module: TrainingModule, data: L.LightningDataModule, *, show
     trainer.fit(module, data, ckpt_path=state if state.exists() else None, weights_only=True)
 
 
-def _hardware(work: Work) -> dict[str, Any]:
-    hardware = work.experiment.hardware
-    if hardware.accelerator == "gpu" and torch.cuda.device_count() < work.ranks:
+def require_devices(e: Experiment, ranks: int) -> None:
+    """Raises UserError when this node has fewer GPUs than the hardware's processes need."""
+    hardware = e.hardware
+    if hardware.accelerator == "gpu" and torch.cuda.device_count() < ranks:
         raise UserError(
-            f"hardware={hardware.name} wants {work.ranks} GPUs a node, and {torch.cuda.device_count()} are here; "
+            f"hardware={hardware.name} wants {ranks} GPUs a node, and {torch.cuda.device_count()} are here; "
             "use hardware=cpu, or a machine that has them"
         )
+
+
+def _hardware(work: Work) -> dict[str, Any]:
+    hardware = work.experiment.hardware
+    require_devices(work.experiment, work.ranks)
     return {
         "accelerator": hardware.accelerator,
         "devices": work.ranks,

@@ -26,7 +26,7 @@ def resume(folder: str, overrides: Sequence[str] = ()) -> int:
     from dsmath.config.compose import composer
     from dsmath.sweeps.folder import enter, read_sweep, replaced, resume_with
     from dsmath.sweeps.launch import go_on
-    from dsmath.verbs.run import FAILED, preflight
+    from dsmath.verbs.run import FAILED, is_sweep, preflight
     from dsmath.verbs.sweep import finish, show_results
 
     sweep = read_sweep(Path(folder))
@@ -35,6 +35,8 @@ def resume(folder: str, overrides: Sequence[str] = ()) -> int:
         if "=" not in text or section not in HOW:
             near = "" if section in HOW else did_you_mean(section, HOW)
             raise UserError(f"resume {text}: expected overrides of how the sweep is run: {', '.join(HOW)}{near}")
+        if is_sweep([text]):
+            raise UserError(f"resume {text}: several values; a sweep goes on with one")
     _with_the_copy(sweep.folder, overrides)
     enter(sweep)
     from dsmath.launch.snapshot import config_dirs

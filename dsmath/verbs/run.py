@@ -65,14 +65,19 @@ def _goes_to_slurm(e: Experiment) -> bool:
 
 def _require_folder(point: Composed, lines: Sequence[str]) -> None:
     """The sweep's folder is no other's, found out before Hydra writes there."""
+    from dsmath.sweeps.batches import require_usable
     from dsmath.sweeps.folder import require_free
 
     if OmegaConf.select(point.config, "hydra.launcher._target_", default="").startswith(BASIC):
         return  # Hydra's own, for which a folder is what it was
     if given := [line for line in lines if line.lstrip("+").startswith("hydra.sweep.subdir=")]:
         raise UserError(f"{given[0]}: points lie in folders named by their numbers; expected hydra.sweep.dir alone")
+    if moved := [line for line in lines if line.lstrip("+").startswith("hydra.") and is_sweep([line])]:
+        raise UserError(f"{moved[0]}: Hydra takes one value there; expected a single one")
     HydraConfig.instance().set_config(point.config)
-    require_free(Path(str(OmegaConf.select(point.config, "hydra.sweep.dir"))), lines)
+    folder = Path(str(OmegaConf.select(point.config, "hydra.sweep.dir")))
+    require_usable(folder, on_slurm=point.experiment.launcher.name == "slurm")
+    require_free(folder, lines)
 
 
 def is_sweep(overrides: Sequence[str]) -> bool:

@@ -4,8 +4,12 @@ Each point and each group of stages that several points grow from: its state, it
 its log; then every failure with the end of its log. Exit code 2 for a folder that is no sweep's.
 """
 
+import os
+import shlex
 import sys
 from pathlib import Path
+
+PIPED = 160  # columns where there is no terminal
 
 
 def status(folder: str) -> None:
@@ -22,10 +26,10 @@ def status(folder: str) -> None:
 
     sweep = read_sweep(Path(folder))
     units = look(sweep)
-    Console().print(table(units))
+    Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPED).print(table(units))
     sys.stdout.flush()
     print_failures(units)
     if jobs := sorted({each.job.split("_")[0] for each in units if each.job and each.state in ("waiting", "running")}):
         print(f"to cancel it: scancel {' '.join(jobs)}")
-    if any(each.state == "failed" for each in units):
-        print(f"to go on with what failed: dsmath resume {folder}")
+    if any(each.state == "failed" or (each.state == "waiting" and not each.job) for each in units):
+        print(f"to go on with what is left: dsmath resume {shlex.quote(folder)}")

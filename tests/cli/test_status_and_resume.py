@@ -92,7 +92,7 @@ def test_status_tells_the_states_and_the_end_of_each_failures_log(
         ["1", "seed=1", "failed", "n1", "0:05:00", "ValueError: [red]no[/red]"],
     ]
     assert "2 points: 1 done, 1 failed" in out
-    assert "to go on with what failed: dsmath resume sweep" in out
+    assert "to go on with what is left: dsmath resume sweep" in out
     tail = "".join(f"  | line {i}\n" for i in range(19, 30))
     assert err == (
         f"\npoint 1 (seed=1): failed: ValueError: [red]no[/red]\n{tail}  | ValueError: [red]no[/red]\n  log: {log}\n"
@@ -154,6 +154,27 @@ def test_a_folder_that_another_sweep_has_is_refused_before_anything_is_written(d
         f"dsmath: hydra.sweep.dir = {sweep.folder}: another sweep's, of {sweep.created}: dsmath experiment=smoke "
         f"stage=sft seed=0,1; `dsmath resume {sweep.folder}` goes on with that one, or choose another folder\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("hydra.sweep.dir=a,b", "hydra.sweep.dir=a,b: Hydra takes one value there; expected a single one"),
+        ("hydra.sweep.subdir=x", "hydra.sweep.subdir=x: points lie in folders named by their numbers; expected"),
+        ("hydra.sweep.dir='a:b'", "hydra.sweep.dir = a:b: has a :, and PYTHONPATH is parted by it; choose another"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_before_anything_is_written(dsmath: Dsmath, word: str, expected: str) -> None:
+    code, out, err = dsmath("experiment=smoke", "stage=sft", "seed=0,1", word)
+    assert (code, out) == (2, "")
+    assert expected in err
+    assert not list(Path.cwd().iterdir())
+
+
+def test_resume_takes_one_value_of_a_key(dsmath: Dsmath) -> None:
+    sweep_of()
+    said = "dsmath: resume hardware.minutes=1,2: several values; a sweep goes on with one\n"
+    assert dsmath("resume", "sweep", "hardware.minutes=1,2") == (2, "", said)
 
 
 def test_local_processes_are_always_waited_for(dsmath: Dsmath) -> None:

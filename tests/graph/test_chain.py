@@ -192,7 +192,7 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
     ("overrides", "message"),
     [
         (
-            ["hardware=h100x8", "sft.batch_size=8"],
+            ["hardware=h100x8", "hardware.strategy=fsdp", "sft.batch_size=8"],
             "this version of dsmath can plan for hardware=h100x8 with 1 × 8 devices and strategy fsdp, but not run on "
             "them yet; the devices of one machine run with hardware.num_nodes=1 hardware.strategy=ddp",
         ),

@@ -220,12 +220,14 @@ def test_the_message_without_slurm_names_what_is_missing(tmp_path: Path, monkeyp
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="no `sinfo`, `scontrol` here; expected SLURM's commands, or launcher=local"):
+    with pytest.raises(
+        UserError, match="no `srun`, `sinfo`, `scontrol` here; expected SLURM's commands, or launcher=local"
+    ):
         cluster.require_slurm()
     assert cluster.longest_array() == 1001
 
 
-@pytest.mark.parametrize("reason", ["PartitionTimeLimit", "JobHeldUser", "QOSMaxWallDurationPerJobLimit"])
+@pytest.mark.parametrize("reason", ["PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit"])
 def test_what_does_not_pass_by_itself_never_starts(reason: str) -> None:
     assert cluster.never_starts(reason)
 

@@ -162,8 +162,8 @@ export PYTHONPATH=/own/code PYTHONUNBUFFERED=1
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output {tmp_path}/sweep/slurm/%A_%a_%t_log.out --open-mode=append {sys.executable} -P -m \
-dsmath.sweeps.unit {tmp_path}/sweep --batch {tmp_path}/sweep/slurm/0.json
+srun --unbuffered --output {tmp_path}/sweep/slurm/%A_%a_%t_log.out --open-mode=append --cpus-per-task=2 \
+--export=ALL {sys.executable} -P -m dsmath.sweeps.unit {tmp_path}/sweep --batch {tmp_path}/sweep/slurm/0.json
 """
     )
 
@@ -200,7 +200,8 @@ def test_what_a_person_asks_for_is_in_the_script(slurm: Commands, tmp_path: Path
     assert options(slurm, 100)["dependency"] == "afterok:7,singleton"
     text = script(slurm, 101)
     assert "\nmodule load cuda\nexport NAME='a b'\ncommand -v '/opt/my env/bin/python' >/dev/null || exit 61\n" in text
-    assert " --open-mode=append --mpi=none '--cpu-bind=verbose, cores' '/opt/my env/bin/python' -P -m " in text
+    own = "--open-mode=append --cpus-per-task=2 --export=ALL"
+    assert f" {own} --mpi=none '--cpu-bind=verbose, cores' '/opt/my env/bin/python' -P -m " in text
 
 
 def execute(slurm: Commands, **environment: str) -> int:
@@ -222,6 +223,7 @@ def test_in_a_folder_with_blanks_quotes_and_dollars_the_script_starts_the_unit(s
     here = f"{folder}/slurm"
     assert words == [
         *("--unbuffered", "--output", f"{here}/%A_%a_%t_log.out", "--open-mode=append"),
+        *("--cpus-per-task=2", "--export=ALL"),
         *(sys.executable, "-P", "-m", "dsmath.sweeps.unit", str(folder), "--batch", f"{here}/0.json"),
     ]
     (environment,) = [environment for name, _, environment in slurm.calls if name == "srun"]
@@ -283,7 +285,7 @@ def test_a_refusal_in_the_middle_cancels_what_was_submitted_and_has_sbatchs_word
         "launcher=slurm: sbatch refused: QOSMaxSubmitJobPerUserLimit; Batch job submission failed: Job violates "
         "policy; what it is asked for is in launcher.slurm"
     )
-    assert slurm.of("scancel") == [["100"]]
+    assert slurm.of("scancel") == [[f"--name=dsmath-{sweep.id}-{number}"] for number in (0, 1)]
     assert [batch.job for batch in read_batches(sweep)] == ["100", None]
     assert len(slurm.of("sbatch")) == 2
 
@@ -304,7 +306,8 @@ def test_who_is_stopped_in_the_middle_cancels_what_was_submitted(
     monkeypatch.setattr(module.interrupt, "stop_if_requested", stop_after_two)
     with pytest.raises(Interrupted):
         submitted(tmp_path / "sweep", SHARED)
-    assert slurm.of("scancel") == [["100", "101"]]
+    (name, other) = slurm.of("scancel")
+    assert [name[0][-2:], other[0][-2:]] == ["-0", "-1"], "by the names of the jobs, which exist before their ids do"
 
 
 @pytest.mark.parametrize("sign", ["%", "\\"])
@@ -312,7 +315,9 @@ def test_a_sign_that_slurm_reads_in_the_folder_is_refused_before_anything_is_wri
     slurm: Commands, tmp_path: Path, sign: str
 ) -> None:
     sweep = sweep_of(tmp_path / f"100{sign}", POINTS)
-    with pytest.raises(UserError, match=f"SLURM reads a {re.escape(sign)} in the path of a log; choose another folder"):
+    with pytest.raises(
+        UserError, match=f"has a {re.escape(sign)}, and SLURM reads it in the path of a log; choose another folder"
+    ):
         submit(sweep, POINTS, {unit.name: REQUEST for unit in POINTS}, at_once=None)
     assert slurm.calls == []
     assert not (sweep.folder / "slurm").exists()

@@ -188,7 +188,11 @@ def test_ctrl_c_is_passed_on_and_the_processes_end_before_the_command(tmp_path: 
         presses.join()
     assert error.value.signum == signal.SIGINT
     assert sorted(names(sweep, "told")) == ["0", "1"]
-    assert [each.detail for each in standing(sweep, [], None, {})] == ["SIGTERM", "SIGTERM", "never began"]
+    assert [each.detail for each in standing(sweep, [], None, {})] == [
+        "stopped by SIGTERM",
+        "stopped by SIGTERM",
+        "never began",
+    ]
     assert all(process == session for _, _, process, session in journal(sweep))  # a terminal's Ctrl-C is not theirs
 
 

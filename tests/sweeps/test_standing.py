@@ -1,6 +1,7 @@
 """How a sweep stands, case by case: from its folder, SLURM's queue and SLURM's accounts to what a person reads."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -78,6 +79,7 @@ FAILED_SFT = attempt("ValueError: no", job="40_0")
 MISTAKE = attempt("kl.coef: not so", **OF_THIS)
 TERMINATED = attempt("SIGTERM", **OF_THIS)
 SILENT = attempt(ended=False, **OF_THIS)
+HERE = attempt(ended=False, host=socket.gethostname())  # where no process has that number
 BEFORE = attempt("ValueError: of yesterday", **OF_ONE_BEFORE)
 NO_FOLDER = "the sweep's folder is not there on the node, or another one is (slurm/probe): it must be shared"
 NO_PYTHON = "the interpreter is not there on the node: launcher.slurm.python, or launcher.slurm.setup"
@@ -93,8 +95,7 @@ QUEUE: dict[str, tuple[list[Attempt], Queued, str, str]] = {
     "was queued again": ([TERMINATED], task("PENDING", "BeginTime"), "waiting", "2nd attempt, BeginTime"),
     "was queued again thrice": ([TERMINATED] * 3, task("PENDING"), "waiting", "4th attempt"),
     "lost its node and was queued again": ([SILENT], task("PENDING", "Priority"), "waiting", "2nd attempt, Priority"),
-    "is held": ([TERMINATED], task("REQUEUE_HOLD", "JobHeldUser"), "waiting", "2nd attempt, JobHeldUser: it can never "
-                "start"),
+    "is held": ([TERMINATED], task("REQUEUE_HOLD", "JobHeldUser"), "waiting", "2nd attempt, JobHeldUser"),
     "configures": ([], task("CONFIGURING"), "waiting", ""),
     "a mistake": ([MISTAKE], task("FAILED", exit_code=2), "failed", "kl.coef: not so"),
     "a bug": ([attempt("ValueError: no", **OF_THIS)], task("FAILED", exit_code=1), "failed", "ValueError: no"),
@@ -233,11 +234,12 @@ def test_a_batch_whose_submitter_died_before_sbatch_has_no_job(tmp_path: Path) -
     [
         ([], None, "waiting", "after upstream-ab"),
         ([], attempt("ValueError: no"), "failed", NEEDS),
-        ([attempt(ended=False)], DONE, "failed", "ended without a word on n1, begun 2026-11-27T10:00:00+00:00"),
+        ([attempt(ended=False)], DONE, "running", "by its own record, on n1, since 2026-11-27T10:00:00+00:00"),
+        ([HERE], DONE, "failed", f"ended without a word on {HERE.host}, begun 2026-11-27T10:00:00+00:00"),
         ([attempt("ValueError: no")], DONE, "failed", "ValueError: no"),
-        ([attempt("SIGTERM")], DONE, "failed", "SIGTERM"),
+        ([attempt("SIGTERM")], DONE, "waiting", "stopped by SIGTERM"),
     ],
-    ids=["never began", "its upstream failed", "died", "failed", "stopped"],
+    ids=["never began", "its upstream failed", "on another machine", "died", "failed", "stopped"],
 )
 def test_local_processes_are_judged_by_what_they_left(
     tmp_path: Path, attempts: list[Attempt], sft: Attempt | None, state: str, detail: str
@@ -320,7 +322,7 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("attempts", "expected"),
-    [([], None), ([attempt("no")], 300.0), ([attempt(ended=False)], None), ([attempt("no"), attempt("no")], 300.0)],
+    [([], None), ([attempt("no")], 300.0), ([HERE], None), ([attempt("no"), attempt("no")], 300.0)],
 )
 def test_the_time_that_the_last_attempt_took_is_known_when_it_said_its_end(
     tmp_path: Path, attempts: list[Attempt], expected: float | None
