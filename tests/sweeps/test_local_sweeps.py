@@ -277,13 +277,15 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     said, _ = command.communicate(timeout=120)
     assert command.returncode == 130, said
     (sweep,) = tmp_path.glob("multirun/smoke/*/")
-    assert f"dsmath: stopped; `dsmath resume {sweep}` goes on" in said
+    assert f"dsmath: stopped by SIGINT; `dsmath resume {sweep}` goes on" in said
     assert not list(tmp_path.glob("store/sft/*/entry.json"))
     stopped = max(steps())
     assert stopped < 12
 
     status = dsmath(tmp_path, "status", str(sweep))
-    assert "2 points: 2 failed" in status.communicate(timeout=60)[0]
+    shown = status.communicate(timeout=60)[0]
+    assert "2 points: 2 waiting" in shown
+    assert shown.count("stopped by SIGTERM") == 2
 
     resumed = dsmath(tmp_path, "resume", str(sweep))
     said, _ = resumed.communicate(timeout=240)
