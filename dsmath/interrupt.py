@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -39,6 +40,17 @@ def stop_if_requested() -> None:
     """
     if _asked is not None:
         raise Interrupted(_asked)
+
+
+def pause(seconds: float) -> None:
+    """Sleep, but not through a wish to stop; raises as `stop_if_requested` does."""
+    end = time.monotonic() + seconds
+    while True:
+        stop_if_requested()
+        left = end - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(left, 0.2))
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:

@@ -8,7 +8,6 @@ died waits for the tasks which that one left, instead of doing the same shards b
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
@@ -194,10 +193,10 @@ def _wait(
                 advance(shards - len(missing))
             waiting = jobs.waiting()
             if waiting == []:
-                _pause(slurm.poll_seconds)  # a shared folder may show the last files late
+                interrupt.pause(slurm.poll_seconds)  # a shared folder may show the last files late
                 return _missing(task, missing)
             _require_hope(waiting, jobs)
-            _pause(slurm.poll_seconds)
+            interrupt.pause(slurm.poll_seconds)
     except BaseException:
         jobs.cancel()
         raise
@@ -217,17 +216,6 @@ def _require_hope(waiting: list[tuple[str, str]] | None, jobs: Jobs) -> None:
             f"launcher=slurm: job {' '.join(jobs.ids)} can never start: SLURM says {', '.join(hopeless)}; it is "
             "cancelled; look at launcher.slurm"
         )
-
-
-def _pause(seconds: float) -> None:
-    """Sleep, but not through a wish to stop."""
-    end = time.monotonic() + seconds
-    while True:
-        interrupt.stop_if_requested()
-        left = end - time.monotonic()
-        if left <= 0:
-            return
-        time.sleep(min(left, 0.2))
 
 
 def _missing(task: ShardTask, shards: Sequence[int]) -> list[int]:

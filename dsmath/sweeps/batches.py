@@ -25,7 +25,8 @@ from dsmath import interrupt
 from dsmath.errors import UserError
 from dsmath.launch import cluster
 from dsmath.launch.request import Request, options
-from dsmath.sweeps.folder import CODE, Sweep, write_json
+from dsmath.launch.snapshot import CODE
+from dsmath.sweeps.folder import Sweep, write_json
 from dsmath.sweeps.units import Unit, lanes
 
 SLURM = "slurm"

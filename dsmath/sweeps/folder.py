@@ -24,7 +24,6 @@ from dsmath.sweeps.units import Unit
 from dsmath.tracking.naming import RESULTS
 
 RECORD = "sweep.json"
-CODE = "code"
 UNITS = "units"
 
 

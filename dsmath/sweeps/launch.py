@@ -169,7 +169,7 @@ def _wait(sweep: Sweep, poll_seconds: float) -> None:
                         f"launcher=slurm: job {hopeless[0].job} {hopeless[0].detail}; the sweep's jobs are cancelled; "
                         "look at launcher.slurm and hardware"
                     )
-                _pause(poll_seconds)
+                interrupt.pause(poll_seconds)
         except Interrupted as interrupted:
             board.close()
             interrupted.then = _leave(sweep)
@@ -206,17 +206,6 @@ def _wants_them_cancelled(count: int) -> bool:
 
 def _cancel(units: Sequence[Standing]) -> None:
     cluster.cancel([each.job for each in units if each.job and each.state not in ENDED])
-
-
-def _pause(seconds: float) -> None:
-    """Sleep, but not through a wish to stop."""
-    end = time.monotonic() + seconds
-    while True:
-        interrupt.stop_if_requested()
-        left = end - time.monotonic()
-        if left <= 0:
-            return
-        time.sleep(min(left, 0.2))
 
 
 def _tell(line: str) -> None:

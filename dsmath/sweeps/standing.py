@@ -54,7 +54,6 @@ class Standing:
     job: str | None = None
     detail: str = ""
     log: Path | None = None
-    attempts: int = 0
     objective: float | None = None
     seconds: float | None = None  # of its last attempt, so far or until its end
 
@@ -134,7 +133,6 @@ def standing(
             job=job if state != "done" else None,
             detail=detail,
             log=evidence.log if evidence.log.exists() else None,
-            attempts=len(evidence.tried),
             objective=last.objective if last else None,
             seconds=_seconds(last) if last and (state == "running" or last.ended) else None,
         )

@@ -21,7 +21,8 @@ from typing import Any, NoReturn
 from dsmath import interrupt
 from dsmath.errors import UserError
 from dsmath.interrupt import TIME_LIMIT, Interrupted
-from dsmath.sweeps.folder import CODE, Attempt, Sweep, attempts, enter, note_attempts, now, read_sweep, read_units
+from dsmath.launch.snapshot import CODE
+from dsmath.sweeps.folder import Attempt, Sweep, attempts, enter, note_attempts, now, read_sweep, read_units
 from dsmath.sweeps.units import Unit
 
 PATIENCE = 600.0  # seconds that SLURM has for killing what it wants to end
@@ -70,9 +71,9 @@ def _attempt(sweep: Sweep, unit: Unit, *, under_slurm: bool) -> int:
 
     try:
         _require_the_copy(sweep)
-        run = _composed(sweep, unit)
-        traces = run.traces()
-        objective = run()
+        composed = _Composed(sweep, unit)
+        traces = composed.traces()
+        objective = composed.run()
     except UserError as error:
         print(f"dsmath: {error}", file=sys.stderr)
         ended(str(error).splitlines()[0])
@@ -82,7 +83,7 @@ def _attempt(sweep: Sweep, unit: Unit, *, under_slurm: bool) -> int:
         if not under_slurm:
             print(f"dsmath: stopped by {interrupted}", file=sys.stderr)
             return 128 + interrupted.signum
-        return _leave_to_slurm(interrupted, moved=run.traces() != traces, ended=ended)
+        return _leave_to_slurm(interrupted, moved=composed.traces() != traces, ended=ended)
     except BaseException as error:
         traceback.print_exc()
         ended(traceback.format_exception_only(error)[-1].strip())
@@ -134,7 +135,7 @@ def _job() -> str:
     return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
 
 
-class _composed:  # noqa: N801 - used like a function: the unit, ready to run
+class _Composed:
     """A unit's experiment, composed as Hydra's launchers do, to be run once."""
 
     def __init__(self, sweep: Sweep, unit: Unit) -> None:
@@ -162,7 +163,7 @@ class _composed:  # noqa: N801 - used like a function: the unit, ready to run
             self._config.hydra.sweep.subdir = unit.folder
         self._experiment = check(self._config)
 
-    def __call__(self) -> float | None:
+    def run(self) -> float | None:
         """What the unit comes to. Raises whatever ended it."""
         from hydra._internal.callbacks import Callbacks
         from hydra.core.utils import run_job

@@ -74,7 +74,7 @@ def resume(folder: str, overrides: Sequence[str] = ()) -> int:
 def _with_the_copy(folder: Path, overrides: Sequence[str]) -> None:
     """Go on as a process of the sweep's own code, if that is another than this one's."""
     import dsmath
-    from dsmath.sweeps.folder import CODE
+    from dsmath.launch.snapshot import CODE
 
     code = folder / CODE
     if not code.is_dir() or Path(dsmath.__file__).resolve().is_relative_to(code.resolve()):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from slurm_request import REQUEST
 
 from dsmath.config.launching import OWN
 from dsmath.errors import UserError
@@ -61,24 +62,6 @@ SACCT = """\
 20|TIMEOUT|0:0
 21|RUNNING|0:0
 """  # in the words of sacct's manual
-REQUEST = Request(
-    nodes=1,
-    cpus=2,
-    gpus=0,
-    memory_gb=1,
-    minutes=10,
-    signal_seconds=120,
-    partition="main",
-    account=None,
-    qos=None,
-    constraint=None,
-    reservation=None,
-    dependency=None,
-    python=None,
-    setup=(),
-    sbatch=(),
-    srun=(),
-)
 
 
 @pytest.fixture

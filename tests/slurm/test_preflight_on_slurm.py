@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from slurm_request import REQUEST
 
 from dsmath.errors import UserError
 from dsmath.launch import cluster
@@ -16,24 +17,6 @@ from dsmath.launch.request import Request, argument, options
 pytestmark = pytest.mark.slurm
 
 NAME = "dsmath-preflight"
-REQUEST = Request(
-    nodes=1,
-    cpus=2,
-    gpus=0,
-    memory_gb=1,
-    minutes=10,
-    signal_seconds=120,
-    partition="main",
-    account=None,
-    qos=None,
-    constraint=None,
-    reservation=None,
-    dependency=None,
-    python=None,
-    setup=(),
-    sbatch=(),
-    srun=(),
-)
 
 
 def run(*command: str, given: str = "") -> str:

@@ -245,10 +245,11 @@ def test_a_job_that_raises_is_failed_and_told_with_its_last_lines(tmp_path: Path
     assert said.rstrip().endswith("dsmath: 1 of 1 points failed")
 
 
-def test_the_real_time_limit_is_no_end(tmp_path: Path, references: dict[int, dict[str, Any]]) -> None:
-    task = submit(tmp_path, "hardware.minutes=2", "launcher.slurm.signal_seconds=60")  # it is held until then
-    cluster.wait_for_restart(task, seconds=150)
-    assert_undisturbed(tmp_path, task, references[1])
+def test_the_real_time_limit_is_no_end(both: dict[int, Path], references: dict[int, dict[str, Any]]) -> None:
+    tasks = submit_all(both, "hardware.minutes=2", "launcher.slurm.signal_seconds=60")  # they are held until then
+    for ranks, folder in both.items():
+        cluster.wait_for_restart(tasks[ranks], seconds=150)
+        assert_undisturbed(folder, tasks[ranks], references[ranks])
 
 
 def test_a_job_that_saves_nothing_within_its_time_limit_is_not_queued_for_ever(tmp_path: Path) -> None:

@@ -4,31 +4,16 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dsmath.launch.request import Request
+import slurm_request
+
 from dsmath.sweeps.folder import Attempt, Sweep, begin, note_attempts, write_units
 from dsmath.sweeps.units import Unit
 
-REQUEST = Request(
-    nodes=1,
-    cpus=2,
-    gpus=0,
-    memory_gb=3,
-    minutes=10,
-    signal_seconds=120,
-    partition=None,
-    account=None,
-    qos=None,
-    constraint=None,
-    reservation=None,
-    dependency=None,
-    python=None,
-    setup=(),
-    sbatch=(),
-    srun=(),
-)
+REQUEST = replace(slurm_request.REQUEST, memory_gb=3, partition=None)
 
 
 def point(number: int, *after: str) -> Unit:

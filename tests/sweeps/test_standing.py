@@ -128,7 +128,7 @@ QUEUE: dict[str, tuple[list[Attempt], Queued, str, str]] = {
 def test_what_the_queue_has_in_words(tmp_path: Path, case: str) -> None:
     attempts, queued, state, detail = QUEUE[case]
     found = stands(tmp_path, *attempts, queue=[queued])
-    assert (*brief(found), found.job, found.attempts) == (state, detail, "41_1", len(attempts))
+    assert (*brief(found), found.job) == (state, detail, "41_1")
 
 
 @pytest.mark.parametrize("case", [case for case in QUEUE if QUEUE[case][2] == "failed"])
