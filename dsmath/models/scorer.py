@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from dsmath.errors import UserError
+from dsmath.models.grouped import Layout, can_group, classifier_logits
 from dsmath.models.load import Policy, quietly, require_config
 from dsmath.rl.log_probs import position_ids
 
@@ -136,6 +137,11 @@ def token_scores(
     right-padded completion, as `Rollout.sequences`. Gradients flow to the model. Values at padding are finite and mean
     nothing: mask them.
     """
+    if can_group(model):
+        layout = Layout(sequences, attention_mask, response_length=response_length)
+        logits = classifier_logits(model, layout.tokens, layout.positions, layout)
+        scores = logits.squeeze(-1).index_select(0, layout.places(before=before))
+        return layout.padded(scores.to(torch.promote_types(scores.dtype, torch.float32)))
     scores = model(  # a pad token may be one that the scorer has no embedding of
         input_ids=sequences.masked_fill(~attention_mask, 0),
         attention_mask=attention_mask.long(),

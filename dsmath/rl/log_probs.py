@@ -1,8 +1,8 @@
 """How likely a model finds the tokens of a completion, and how spread its next-token distribution is.
 
-`[batch, time, vocabulary]` is the largest tensor of a training step. Everything here goes over it in slices of time
-and, where a gradient is wanted, recomputes a slice in the backward pass, so that no second tensor of that size is ever
-held.
+`[batch, time, vocabulary]` would be the largest tensor of a training step. It is never made: the head is applied to a
+few states at a time and, where a gradient is wanted, once more in the backward pass. Only architectures that cannot
+leave their head out (`dsmath/models/grouped.py`) make their logits whole; these are then gone over in slices.
 """
 
 from dataclasses import dataclass
@@ -13,10 +13,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from dsmath.models.grouped import Layout, can_group, head_of, hidden_states
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-CHUNK = 128  # time steps in a slice: bounds memory and changes no result
+CHUNK = 128  # time steps in a slice of logits: bounds memory and changes no result
+LOGITS = 2**24  # elements of logits that the head makes at once: 64 MiB in float32
 
 
 def token_log_probs(
@@ -59,6 +62,78 @@ def sequence_terms(
     last hidden states, `[batch, response_length, hidden]`, to one value for each state before a token is chosen.
     Gradients flow to the model and the head. Values at padding are finite and mean nothing: mask them.
     """
+    if not can_group(model):
+        return _padded_terms(
+            model,
+            sequences,
+            attention_mask,
+            response_length=response_length,
+            temperature=temperature,
+            with_entropy=with_entropy,
+            value_head=value_head,
+        )
+    layout = Layout(sequences, attention_mask, response_length=response_length)
+    states = hidden_states(model, layout.tokens, layout.positions, layout, at=layout.places(before=True))
+    log_probs, entropy = head_log_probs(
+        states, head_of(model), layout.targets, temperature=temperature, with_entropy=with_entropy
+    )
+    values = None if value_head is None else layout.padded(value_head(states).squeeze(-1).float())
+    return SequenceTerms(layout.padded(log_probs), layout.padded(entropy) if with_entropy else None, values)
+
+
+def head_log_probs(
+    states: Float[Tensor, "places hidden"],
+    head: torch.nn.Module,
+    tokens: Int[Tensor, "places"],
+    *,
+    temperature: float,
+    with_entropy: bool = False,
+) -> tuple[Float[Tensor, "places"], Float[Tensor, "places"]]:
+    """log π(token) after each state and the entropy there (0 unless asked for), in float32 at least.
+
+    Memory is that of `LOGITS` elements and a few times that, whatever the vocabulary and the number of places.
+    """
+    recompute = torch.is_grad_enabled() and (states.requires_grad or any(p.requires_grad for p in head.parameters()))
+    size = max(LOGITS // vocabulary_of(head), 1)
+    log_probs, entropies = [], []
+    for chunk, targets in zip(states.split(size), tokens.split(size), strict=True):
+        arguments = (head, chunk, targets, temperature, with_entropy)
+        if recompute:
+            log_prob, entropy = checkpoint(_head_chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
+        else:
+            log_prob, entropy = _head_chunk(*arguments)
+        log_probs.append(log_prob)
+        entropies.append(entropy)
+    return torch.cat(log_probs), torch.cat(entropies)
+
+
+def vocabulary_of(head: torch.nn.Module) -> int:
+    """How many tokens a head tells apart."""
+    weight: Tensor = head.weight  # type: ignore[assignment]
+    return weight.shape[0]
+
+
+def _head_chunk(
+    head: torch.nn.Module,
+    states: Float[Tensor, "places hidden"],
+    tokens: Int[Tensor, "places"],
+    temperature: float,
+    with_entropy: bool,
+) -> tuple[Float[Tensor, "places"], Float[Tensor, "places"]]:
+    return _chunk(head(states), tokens, temperature, with_entropy)
+
+
+def _padded_terms(
+    model: "PreTrainedModel",
+    sequences: Int[Tensor, "batch length"],
+    attention_mask: Bool[Tensor, "batch length"],
+    *,
+    response_length: int,
+    temperature: float,
+    with_entropy: bool,
+    value_head: torch.nn.Module | None,
+) -> SequenceTerms:
+    """`sequence_terms` by a forward pass over the padded batch."""
     # The logits at position p predict position p + 1: keep one position before the response, drop the last.
     output = model(
         input_ids=sequences,
@@ -120,11 +195,11 @@ def _log_probs_and_entropy(
 
 
 def _chunk(
-    logits: Float[Tensor, "batch time vocabulary"],
-    tokens: Int[Tensor, "batch time"],
+    logits: Float[Tensor, "*places vocabulary"],
+    tokens: Int[Tensor, "*places"],
     temperature: float,
     with_entropy: bool,
-) -> tuple[Float[Tensor, "batch time"], Float[Tensor, "batch time"]]:
+) -> tuple[Float[Tensor, "*places"], Float[Tensor, "*places"]]:
     scaled = logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature
     log_norm = scaled.logsumexp(dim=-1)
     log_prob = scaled.gather(-1, tokens[..., None]).squeeze(-1) - log_norm

@@ -5,6 +5,7 @@ from typing import Any
 import lightning as L
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from dsmath.config.schema import Schedule
 from dsmath.data.problem import Problem
@@ -31,7 +32,17 @@ def small_policy(*, seed: int = 0, dtype: torch.dtype = torch.float64, dropout: 
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Policy(LlamaForCausalLM(config).to(dtype).eval(), tokenizer, 64)
+        model = LlamaForCausalLM(config)
+    _with_exact_norms(model)
+    return Policy(model.to(dtype).eval(), tokenizer, 64)
+
+
+def _with_exact_norms(model: LlamaForCausalLM) -> None:
+    """Norms in the model's own precision: transformers' compute in float32, which rounds differently batch by batch."""
+    for parent in list(model.modules()):
+        for name, norm in list(parent.named_children()):
+            if isinstance(norm, LlamaRMSNorm):
+                setattr(parent, name, torch.nn.RMSNorm(norm.weight.shape[0], eps=norm.variance_epsilon))
 
 
 class Listed:
