@@ -20,6 +20,7 @@ VERBS = (
     "mcnemar",
     "compare",
     "lineage",
+    "export",
     "sync",
     "grade",
     "schema",
@@ -60,10 +61,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _run(argv: list[str]) -> int:  # noqa: PLR0911, PLR0912 - a branch a verb
-    if argv[:1] == ["compare"] and not {"-h", "--help"} & set(argv):
-        from dsmath.verbs.compare import compare
-
-        compare(argv[1:])  # its options are its own
+    if argv[:1] in (["compare"], ["export"]) and not {"-h", "--help"} & set(argv):
+        getattr(import_module(f"dsmath.verbs.{argv[0]}"), argv[0])(argv[1:])  # their options are their own
         return 0
     options = _parse(argv)
     if options.config_dir:
@@ -137,7 +136,7 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0911, PLR0912 - a branch a verb
 
 def _help(verb: str) -> str:
     """The whole page, or what a verb that takes files says of itself."""
-    if verb in ("grade", "mcnemar", "compare", "lineage", "sync", "status", "resume"):
+    if verb in ("grade", "mcnemar", "compare", "lineage", "export", "sync", "status", "resume"):
         module = import_module(f"dsmath.verbs.{verb}")
         return f"{inspect.getdoc(module)}\n\n{inspect.getdoc(getattr(module, verb))}\n"
     from dsmath.config.help import help_text

@@ -28,11 +28,11 @@ def markdown_text(text: str) -> str:
     return _MARKS.sub(lambda mark: f"&#{ord(mark[0])};", " ".join(visible(text).split()))
 
 
-def fenced(text: str) -> Markup:
-    """The text as a block of code, behind a fence that is longer than any in it."""
+def fenced(text: str, language: str = "text") -> Markup:
+    """The text as a block of code in a language, behind a fence that is longer than any in it."""
     inside = visible(text)
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", inside)), default=0))
-    return Markup(f"{fence}text\n{inside}\n{fence}")
+    return Markup(f"{fence}{language}\n{inside}\n{fence}")
 
 
 def html_templates(package: str, filters: Filters) -> Environment:

@@ -12,7 +12,8 @@ from dsmath.config.compose import composer
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = re.compile(r"^    (?:pip install [^&]+ && )?dsmath ((?:plan |--cfg job )?[^#]*=.*?)(?:\s+#.*)?$")
-OF_FILES = ("compare", "lineage", "sync", "mcnemar", "grade", "status", "resume")  # verbs whose words are no overrides
+# verbs whose words are no overrides
+OF_FILES = ("compare", "lineage", "export", "sync", "mcnemar", "grade", "status", "resume")
 NEEDED = {"FOLDER": "x", "FOLDER_OR_HUB_NAME": "x"}
 
 

@@ -23,7 +23,8 @@ FLOORS = (
     ("stages",),
     ("training",),
     ("work", "tracking"),
-    ("rl", "reward", "data", "models", "evaluation", "corpus"),
+    ("planning",),  # asked by `plan`, and by the graph when memory runs out
+    ("rl", "rollout", "reward", "data", "models", "evaluation", "corpus"),
     ("launch.cluster",),  # SLURM's commands, which the corpus's shards ask as well as sweeps
     ("sandbox", "config"),  # the sandbox's processes import nothing but it
     ("errors", "interrupt", "progress", "randomness", "shown", ""),

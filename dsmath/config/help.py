@@ -17,8 +17,8 @@ dsmath: mine a math corpus, pre-train, fine-tune, and compare PPO, GRPO and ever
   dsmath ablation=seed launcher=slurm     the sweep as SLURM jobs; launcher.points=2 as processes here
   dsmath status SWEEP                     how it stands; `dsmath resume SWEEP` goes on with what failed
 
-also: dsmath rerun RUN · diff RUN RUN · lineage RUN · sync FOLDER · mcnemar A B [OUT.csv]
-      grade FILE.jsonl [OUT.jsonl] · schema [FOLDER]
+also: dsmath export RUN [--to FOLDER] · rerun RUN · diff RUN RUN · lineage RUN · sync FOLDER
+      mcnemar A B [OUT.csv] · grade FILE.jsonl [OUT.jsonl] · schema [FOLDER]
 options: --help --version --cfg job|hydra|all [--resolve] [--package KEY] --multirun --config-dir FOLDER
 precedence: config < groups < algorithm < experiment < ablation < local < command line
 """

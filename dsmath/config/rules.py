@@ -1,9 +1,11 @@
 """What no single value shows: combinations that cannot work, each with what to change."""
 
+from dsmath.config.adapters import adapted_policy, adapters
 from dsmath.config.collecting import corpus_rules, pages_rules
 from dsmath.config.launching import slurm_rules
 from dsmath.config.paradigm import Broken, pieces
 from dsmath.config.pretraining import mixture_rules, pretrain_sizes, token_upstreams
+from dsmath.config.rollout import engine, temperatures
 from dsmath.config.schema import Experiment
 from dsmath.config.sizes import reward_data_sizes, reward_model_sizes, rl_sizes, room, samples_sizes, sft_sizes
 from dsmath.config.tools import learning, limits
@@ -28,8 +30,9 @@ _OF_STAGES = {
     "samples": (samples_sizes,),
     "reward_data": (reward_data_sizes,),
     "reward_model": (reward_model_sizes, _benchmark),
-    "rl": (pieces, updates, rl_sizes, learning),
+    "rl": (pieces, updates, rl_sizes, learning, adapted_policy),
 }
+SAMPLING = {"samples", "reward_data", "rl", "answers"}
 
 
 def broken_rules(e: Experiment) -> Broken:
@@ -38,10 +41,15 @@ def broken_rules(e: Experiment) -> Broken:
     for stage, rules in _OF_STAGES.items():
         for rule in rules if stage in stages else ():
             yield from rule(e)
+    if {"sft", "rl"} & stages:
+        yield from adapters(e)
     if "answers" in stages:
         yield from _evaluation(e)
     if {"rl", "answers"} & stages:
         yield from limits(e)
+    if SAMPLING & stages:
+        yield from engine(e)
+        yield from temperatures(e, stages)
     yield from _schedules(e)
     yield from _optimisers(e)
     yield from _folders(e)

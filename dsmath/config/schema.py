@@ -212,6 +212,17 @@ class SFT:
 
 
 @dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters (arXiv 2106.09685), which sft and rl train in place of the model's own weights."""
+
+    name: Literal["none", "adapters"]
+    rank: PositiveInt | None
+    alpha: Positive | None
+    dropout: Annotated[float, Bounds(ge=0, lt=1)] | None
+    targets: list[str]
+
+
+@dataclass(frozen=True)
 class Samples:
     """Outputs of a model that is not learning, judged by rule; RFT, DPO and reward models learn from them (§5.2.1)."""
 
@@ -337,6 +348,16 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class RolloutSection:
+    """What completions are sampled with; `memory_share` is of the GPU's memory."""
+
+    name: Literal["transformers", "continuous", "vllm"]
+    dtype: Literal["float32", "bfloat16"] | None
+    memory_share: OpenShare | None
+    engine: Component
+
+
+@dataclass(frozen=True)
 class Algorithm:
     """The rest of the policy's loss; the pieces above are picked by the preset."""
 
@@ -430,6 +451,8 @@ class TrainerSection:
     log_every: PositiveInt
     progress: bool
     deterministic: bool
+    activation_checkpointing: bool
+    compile: bool
     lightning: Component
     callbacks: dict[str, Component]
 
@@ -440,10 +463,11 @@ class Hardware:
 
     name: str
     accelerator: Literal["cpu", "gpu"]
+    device: str | None
     devices: PositiveInt
     num_nodes: PositiveInt
     precision: Literal["32-true", "bf16-true", "bf16-mixed", "16-mixed"]
-    strategy: str
+    strategy: Literal["auto", "ddp", "fsdp"]
     threads: PositiveInt | None
     cpus_per_device: PositiveInt
     memory_gb: PositiveInt
@@ -525,6 +549,7 @@ class Experiment:
     data: Data
     pretrain: Pretrain
     sft: SFT
+    lora: Lora
     samples: Samples
     reward_data: RewardData
     reward_model: RewardModel
@@ -535,6 +560,7 @@ class Experiment:
     value: Value
     iteration: Iteration
     sampling: Sampling
+    rollout: RolloutSection
     tools: Tools
     algorithm: Algorithm
     rl: RL

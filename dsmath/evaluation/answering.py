@@ -17,9 +17,10 @@ from dsmath.evaluation.prompts import PromptStyle
 from dsmath.models.code_blocks import output_block
 from dsmath.models.load import Policy
 from dsmath.randomness import derive_seed
-from dsmath.rl.sampler import Rollout, generate
+from dsmath.rl.sampler import Rollout
 from dsmath.rl.stopping import StopStrings
 from dsmath.rl.tools import generate_with_tools
+from dsmath.rollout.engine import Engine, refreshed
 from dsmath.sandbox.executor import Sandbox
 
 if TYPE_CHECKING:
@@ -65,10 +66,16 @@ def ask(
 
 
 class Answerer:
-    """A policy with a prompt style and, where the config names tools, a sandbox; to be used as a context manager."""
+    """A policy with an engine, a prompt style and, where the config names tools, a sandbox; used as a context manager.
 
-    def __init__(self, policy: Policy, style: PromptStyle, settings: Evaluation, tools: Tools, *, seed: int) -> None:
+    The engine has the weights that the policy has when the block begins.
+    """
+
+    def __init__(
+        self, policy: Policy, engine: Engine, style: PromptStyle, settings: Evaluation, tools: Tools, *, seed: int
+    ) -> None:
         self._policy = policy
+        self._engine = engine
         self._style = style
         self._settings = settings
         self._tools = tools
@@ -86,6 +93,7 @@ class Answerer:
                 seconds=tools.seconds, memory_mb=tools.memory_mb, output_characters=tools.output_characters
             )
             self._sandbox = self._open.enter_context(sandbox)
+        self._open.enter_context(refreshed(self._engine, self._policy))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -108,20 +116,26 @@ class Answerer:
             "samples_per_prompt": samples,
             "max_new_tokens": self._settings.max_new_tokens,
             "temperature": temperature,
-            "eos_token_id": policy.eos_ids,
-            "pad_token_id": int(policy.tokenizer.pad_token_id),
             "seed": seed,
             "indices": [question.number for question in questions],
-            "max_rows": self._settings.batch_rows,
             "on_progress": lambda done, total: interrupt.stop_if_requested(),
             "stop": StopStrings(policy.tokenizer, self._style.stop) if self._style.stop else None,
         }
         prompts = [question.prompt for question in questions]
         if self._sandbox is None or self._style.runs_program:
-            return generate(policy.model, prompts, **shared)
+            return self._engine.generate(prompts, **shared)
         rounds = self._tools.rounds
         assert rounds is not None
-        return generate_with_tools(policy.model, policy.tokenizer, prompts, self._sandbox.run, rounds=rounds, **shared)
+        return generate_with_tools(
+            self._engine.generate,
+            policy.tokenizer,
+            prompts,
+            self._sandbox.run,
+            rounds=rounds,
+            eos_token_id=policy.eos_ids,
+            pad_token_id=int(policy.tokenizer.pad_token_id),
+            **shared,
+        )
 
     def _answers(self, questions: Sequence[Question], rollout: Rollout, samples: Sequence[int]) -> list[Answer]:
         texts: list[str] = self._policy.tokenizer.batch_decode(rollout.completions(), skip_special_tokens=True)

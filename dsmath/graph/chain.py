@@ -9,7 +9,7 @@ from typing import Any
 
 from dsmath.config.collecting import token_budget
 from dsmath.config.pretraining import FILES, TOKENIZER_ARGUMENTS, folders_of, require_files, used_sources
-from dsmath.config.rules import upstreams
+from dsmath.config.rules import SAMPLING, upstreams
 from dsmath.config.schema import Experiment
 from dsmath.config.types import Component
 from dsmath.corpus.annotation import Decision, decisions_file, digest_before, read_decisions
@@ -17,6 +17,7 @@ from dsmath.errors import UserError
 from dsmath.graph.fingerprint import file_digest, tree_digest
 from dsmath.graph.graph import Node, Stage, node, order
 from dsmath.graph.stages import STAGES
+from dsmath.rollout.available import require_engine
 
 
 def targets(e: Experiment) -> list[Node]:
@@ -49,12 +50,19 @@ def require_available(all_nodes: list[Node], e: Experiment) -> None:
     """
     if any(n.stage.name == "tokens" for n in all_nodes):
         require_files(e)
+    if any(n.stage.name in SAMPLING for n in all_nodes):
+        require_engine(e)
     hardware = e.hardware
-    if hardware.num_nodes > 1 or (hardware.devices > 1 and hardware.strategy not in ("auto", "ddp")):
+    if hardware.num_nodes > 1:
         raise UserError(
-            f"this version of dsmath can plan for hardware={hardware.name} with {hardware.num_nodes} × "
-            f"{hardware.devices} devices and strategy {hardware.strategy}, but not run on them yet; the devices of one "
-            "machine run with hardware.num_nodes=1 hardware.strategy=ddp"
+            f"this version of dsmath can plan for hardware={hardware.name} with {hardware.num_nodes} machines of "
+            f"{hardware.devices} devices, but not run on them yet; the devices of one machine run with "
+            "hardware.num_nodes=1, with hardware.strategy=fsdp for models that one device cannot hold"
+        )
+    if hardware.strategy == "fsdp" and hardware.precision == "16-mixed" and hardware.devices > 1:
+        raise UserError(
+            "hardware.precision = 16-mixed: scales its losses, which models in shards (hardware.strategy=fsdp) do not "
+            "have; use bf16-mixed, bf16-true or 32-true"
         )
 
 

@@ -11,6 +11,7 @@ from dsmath.config.schema import Experiment
 from dsmath.graph.chain import require_available, values, view
 from dsmath.graph.graph import Node, Stage, order
 from dsmath.graph.store import Entry, Owner, Store
+from dsmath.planning.out_of_memory import out_of_memory
 from dsmath.work import Work
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,11 @@ class Task:
     upstreams: Mapping[str, Entry]
 
     def do(self, e: Experiment, tracker: Any, *, rank: int = 0, ranks: int = 1) -> Mapping[str, Any]:
-        """Call the stage's function as one of `ranks` processes; its summary is returned."""
+        """Call the stage's function as one of `ranks` processes; its summary is returned.
+
+        Raises:
+            UserError: when memory runs out, with the settings that lower it.
+        """
         work = Work(
             experiment=view(e, self.stage),
             label=self.label,
@@ -38,7 +43,13 @@ class Task:
             rank=rank,
             ranks=ranks,
         )
-        summary: Mapping[str, Any] = self.stage.function()(work)
+        try:
+            summary: Mapping[str, Any] = self.stage.function()(work)
+        except (MemoryError, RuntimeError) as error:  # torch's allocators raise the second
+            full = out_of_memory(error, e, self.stage.name)
+            if full is None:
+                raise
+            raise full from error
         return summary
 
 

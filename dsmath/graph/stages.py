@@ -7,6 +7,7 @@
 from dsmath.graph.graph import Stage
 
 _USES = ("hardware", "trainer", "paths")
+_SAMPLED = ("rollout.name", "rollout.dtype", "rollout.engine")  # how much memory it may take changes no result
 
 STAGES = {
     stage.name: stage
@@ -48,7 +49,7 @@ STAGES = {
         Stage(
             name="sft",
             version=2,
-            reads=("seed", "model", "sft", "hardware.precision"),
+            reads=("seed", "model", "sft", "lora", "hardware.precision"),
             uses=_USES,
             run="dsmath.stages.sft:run",
             parallel=True,
@@ -56,14 +57,14 @@ STAGES = {
         Stage(
             name="samples",
             version=2,
-            reads=("seed", "model", "samples", "hardware.precision"),
+            reads=("seed", "model", "samples", *_SAMPLED, "hardware.precision"),
             uses=_USES,
             run="dsmath.stages.samples:run",
         ),
         Stage(
             name="reward_data",
             version=2,
-            reads=("seed", "model", "reward_data", "reward_model.kind", "hardware.precision"),
+            reads=("seed", "model", "reward_data", "reward_model.kind", *_SAMPLED, "hardware.precision"),
             uses=(*_USES, "samples"),
             run="dsmath.stages.reward_data:run",
         ),
@@ -80,7 +81,7 @@ STAGES = {
             version=4,
             reads=(
                 *("seed", "model", "source", "reward", "advantage", "kl", "value", "iteration", "sampling"),
-                *("tools", "algorithm", "rl", "reward_data.step_mark", "hardware.precision"),
+                *("tools", "algorithm", "rl", "lora", "reward_data.step_mark", *_SAMPLED, "hardware.precision"),
             ),
             uses=(*_USES, "reward_model", "reward_data"),  # part of the reward model's fingerprint
             run="dsmath.stages.rl:run",
@@ -91,7 +92,7 @@ STAGES = {
             version=1,
             reads=(
                 *("seed", "model", "tools", "eval.benchmarks", "eval.prompt", "eval.prompts_file", "eval.size"),
-                *("eval.samples", "eval.temperature", "eval.max_new_tokens", "hardware.precision"),
+                *("eval.samples", "eval.temperature", "eval.max_new_tokens", *_SAMPLED, "hardware.precision"),
             ),
             uses=(*_USES, "eval.batch_rows"),
             run="dsmath.stages.answers:run",

@@ -1,9 +1,9 @@
 """A transformer over prompts and the completions of each, without padding and with every prompt computed once.
 
 All tokens stand in one row: a prompt, then its completions one after another, then the next prompt. Everything but
-attention works token by token, so that no padding is computed and a prompt costs the same for 64 completions as for one.
-Attention is a function that transformers' attention interface calls with a `layout`: prompts look back at themselves,
-completions at their prompt and themselves. Hydragen (arXiv 2402.05099) shares prompts like this in decoding.
+attention works token by token, so that no padding is computed and a prompt costs for 64 completions what it costs for
+one. Attention is a function that transformers' attention interface calls with a `layout`: prompts look back at
+themselves, completions at their prompt and themselves. Hydragen (arXiv 2402.05099) shares prompts so in decoding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -124,13 +124,14 @@ def _register() -> None:
         key: Tensor,
         value: Tensor,
         attention_mask: Tensor | None,
+        *,
         dropout: float = 0.0,
         scaling: float | None = None,
         layout: Attending | None = None,
         **options: Any,
     ) -> tuple[Tensor, None]:
         if layout is None:
-            return sdpa_attention_forward(  # type: ignore[return-value]
+            return sdpa_attention_forward(
                 module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
             )
         return layout.attend(module.layer_idx, query, key, value, scaling=scaling, dropout=dropout), None
@@ -202,8 +203,8 @@ class Layout:
                 bundles.append(self._bundle(places, [lengths[n] for n in together], len(prompt)))
             groups.append(_Group(start, len(prompt), tuple(bundles)))
         self._groups = groups
-        self.tokens: Int[Tensor, "tokens"] = self._tensor(tokens)
-        self.positions: Int[Tensor, "tokens"] = self._tensor(positions)
+        self.tokens = self._tensor(tokens)
+        self.positions = self._tensor(positions)
         self._own, self._before = self._tensor(own), self._tensor(before)
         self._inside = attention_mask[:, width:]
 
@@ -231,23 +232,14 @@ class Layout:
     ) -> Tensor:
         """See `Attending`."""
         options = {"scale": scaling, "dropout_p": dropout}
-        repeats = query.shape[1] // key.shape[1]
         found = []
         for group in self._groups:
             prompt = slice(group.start, group.start + group.prompt)
             prompt_key, prompt_value = key[:, :, prompt], value[:, :, prompt]
             if group.prompt:
-                found.append(
-                    scaled_dot_product_attention(
-                        query[:, :, prompt],
-                        _repeated(prompt_key, repeats),
-                        _repeated(prompt_value, repeats),
-                        is_causal=True,
-                        **options,  # type: ignore[arg-type]
-                    )[0].transpose(0, 1)
-                )
+                found.append(_causal(query[:, :, prompt], prompt_key, prompt_value, options))
             for bundle in group.bundles:
-                found.append(_attend_bundle(bundle, query, key, value, prompt_key, prompt_value, options))
+                found.append(_attend_bundle(bundle, (query, key, value), (prompt_key, prompt_value), options))
         return torch.cat(found)[None]
 
     def _bundle(self, places: list[list[int]], lengths: list[int], prompt: int) -> _Bundle:
@@ -263,14 +255,9 @@ class Layout:
 
 
 def _attend_bundle(
-    bundle: _Bundle,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    prompt_key: Tensor,
-    prompt_value: Tensor,
-    options: dict[str, Any],
+    bundle: _Bundle, states: tuple[Tensor, Tensor, Tensor], prompt: tuple[Tensor, Tensor], options: dict[str, Any]
 ) -> Float[Tensor, "tokens heads size"]:
+    query, key, value = states
     rows, longest = bundle.places.shape
     heads, size = query.shape[1], query.shape[-1]
     key_heads = key.shape[1]
@@ -283,19 +270,36 @@ def _attend_bundle(
     # The queries of the heads that share a key stand behind each other, as if they were more positions: no key is
     # repeated, and every kernel takes it.
     own_query = own(query).reshape(rows, key_heads, repeats * longest, size)
-    attended = scaled_dot_product_attention(
-        own_query,
-        torch.cat([prompt_key.expand(rows, -1, -1, -1), own(key)], dim=2),
-        torch.cat([prompt_value.expand(rows, -1, -1, -1), own(value)], dim=2),
-        attn_mask=bundle.mask.repeat(repeats, 1),
-        **options,
+    keys, values = (
+        torch.cat([of_prompt.expand(rows, -1, -1, -1), own(of_all)], dim=2)
+        for of_prompt, of_all in zip(prompt, (key, value), strict=True)
     )
+    mask = bundle.mask.repeat(repeats, 1)
+    attended = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask, **options)
     attended = attended.view(rows, heads, longest, size).transpose(1, 2).reshape(rows * longest, heads, size)
     return attended if bundle.inside is None else attended.index_select(0, bundle.inside)
 
 
-def _repeated(states: Tensor, repeats: int) -> Tensor:
-    return states if repeats == 1 else states.repeat_interleave(repeats, dim=1)
+def attend_to_itself(
+    query: Float[Tensor, "one heads tokens size"],
+    key: Float[Tensor, "one key_heads tokens size"],
+    value: Float[Tensor, "one key_heads tokens size"],
+    lengths: Sequence[int],
+    *,
+    scaling: float | None,
+    dropout: float,
+) -> Float[Tensor, "one tokens heads size"]:
+    """Documents of these lengths behind each other: every token looks back at its own document."""
+    options = {"scale": scaling, "dropout_p": dropout}
+    parts = zip(query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True)
+    return torch.cat([_causal(*part, options) for part in parts])[None]
+
+
+def _causal(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) -> Float[Tensor, "tokens heads size"]:
+    repeats = query.shape[1] // key.shape[1]
+    if repeats > 1:
+        key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    return scaled_dot_product_attention(query, key, value, is_causal=True, **options)[0].transpose(0, 1)
 
 
 def _alike(numbers: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -118,10 +118,13 @@ def require_config(folder: Path) -> None:
         raise UserError(f"{folder}: not a model's folder, it has no config.json (found: {found}){hint}")
 
 
-def save_policy(policy: Policy, folder: Path) -> None:
-    """Write a policy as safetensors and tokenizer files that transformers loads anywhere."""
+def save_policy(policy: Policy, folder: Path, *, weights: "dict[str, torch.Tensor] | None" = None) -> None:
+    """Write a policy as safetensors and tokenizer files that transformers loads anywhere.
+
+    `weights` are the model's where it does not hold them whole itself (dsmath/training/sharding.py).
+    """
     with quietly():
-        policy.model.save_pretrained(folder)
+        policy.model.save_pretrained(folder, state_dict=weights)
         policy.tokenizer.save_pretrained(folder)
 
 

@@ -62,10 +62,13 @@ def scorer_from_policy(policy: Policy) -> Scorer:
     return Scorer(model.eval(), policy.tokenizer, policy.context_length)
 
 
-def save_scorer(scorer: Scorer, folder: Path) -> None:
-    """Write a scorer as safetensors and tokenizer files that transformers loads anywhere."""
+def save_scorer(scorer: Scorer, folder: Path, *, weights: dict[str, Tensor] | None = None) -> None:
+    """Write a scorer as safetensors and tokenizer files that transformers loads anywhere.
+
+    `weights` are the model's where it does not hold them whole itself (dsmath/training/sharding.py).
+    """
     with quietly():
-        scorer.model.save_pretrained(folder)
+        scorer.model.save_pretrained(folder, state_dict=weights)
         scorer.tokenizer.save_pretrained(folder)
 
 

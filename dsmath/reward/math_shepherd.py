@@ -12,7 +12,7 @@ from dsmath.models.load import Policy
 from dsmath.randomness import derive_seed
 from dsmath.reward.rule import RewardResult
 from dsmath.reward.steps import step_ends
-from dsmath.rl.sampler import generate
+from dsmath.rollout.engine import Generate
 
 Judge = Callable[[Sequence[Problem], Sequence[str]], list[RewardResult]]
 
@@ -36,20 +36,20 @@ def label_steps(
     completions: Sequence[Sequence[int]],
     judge: Judge,
     *,
+    generate: Generate,
     mark: str,
     rollouts: int,
     temperature: float,
     max_new_tokens: int,
-    batch_rows: int,
     seed: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[list[StepLabel]]:
     """The steps of every completion, each with the share of its `rollouts` that are right by the judge.
 
-    A solution and its rollout have at most `max_new_tokens` tokens together. The last step needs no rollout: its share
-    is the output's own verdict, 0 or 1. Solutions of a question (by its id) with the same beginning share its rollouts.
-    The labels do not depend on `batch_rows`. `on_progress(done, total)` counts rollouts. Raises ValueError when a
-    prompt and `max_new_tokens` do not fit the policy's context together.
+    `generate` samples from the policy (dsmath/rollout/engine.py). A solution and its rollout have at most
+    `max_new_tokens` tokens together. The last step needs no rollout: its share is the output's own verdict, 0 or 1.
+    Solutions of a question (by its id) with the same beginning share its rollouts. `on_progress(done, total)` counts
+    rollouts. Raises ValueError when a prompt and `max_new_tokens` do not fit the policy's context together.
     """
     longest = max(map(len, prompts), default=0)
     if longest + max_new_tokens > policy.context_length:
@@ -70,16 +70,12 @@ def label_steps(
                 on_progress(first + done, len(starts) * rollouts)
 
         rollout = generate(
-            policy.model,
             [[*start.prompt, *start.tokens] for start in chosen],
             samples_per_prompt=rollouts,
             max_new_tokens=room,
             temperature=temperature,
-            eos_token_id=policy.eos_ids,
-            pad_token_id=int(policy.tokenizer.pad_token_id),
             seed=derive_seed(seed, "math shepherd", "rollouts"),
             indices=[start.number for start in chosen],
-            max_rows=batch_rows,
             on_progress=tell,
         )
         each = [start for start in chosen for _ in range(rollouts)]

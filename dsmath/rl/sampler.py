@@ -1,11 +1,10 @@
 """Completions from a transformers causal language model, with the log-probabilities that made them.
 
-Faster than `model.generate` for groups: every prompt is read once and its cache shared out to its samples, and rows
-that have finished leave the batch. What a row draws depends only on the seed, its prompt's index and its number in the
-group, never on its neighbours.
+Faster than `model.generate` for groups: every prompt is read once, its keys and values are shared by its samples, and
+rows that have finished leave the batch. What a row draws depends only on the seed, its prompt's index and its number in
+the group, never on its neighbours.
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,15 +13,18 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from dsmath.models.decoding import Decoder, decoder_of
 from dsmath.randomness import derive_seed
-from dsmath.rl.log_probs import position_ids
 from dsmath.rl.responses import Responses
 from dsmath.rl.stopping import Stop
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+LOOK = 8  # steps after which a GPU is asked whether rows have ended; until then they draw what nobody reads
+BLOCK = 256  # tokens of a vocabulary whose chances are added before it is known which of them is drawn
+ROWS = 256  # rows that draw at once: bounds memory and changes no result
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,125 +105,104 @@ def generate(
         raise ValueError(f"limits go from 1 to max_new_tokens = {max_new_tokens}, got {list(limits)}")
     if samples_per_prompt < 1 or max_new_tokens < 1 or temperature < 0 or (max_rows is not None and max_rows < 1):
         raise ValueError("samples_per_prompt, max_new_tokens and max_rows start at 1, temperature at 0")
-    device, total = model.device, len(prompts) * samples_per_prompt
-    ends = torch.tensor([eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id), device=device)
-    tokens, mask = _left_pad(prompts, pad_token_id, device)
-
-    completion = torch.full((total, max_new_tokens), pad_token_id, device=device)
-    response_mask = torch.zeros((total, max_new_tokens), dtype=torch.bool, device=device)
-    log_probs = torch.zeros((total, max_new_tokens), dtype=torch.float32, device=device)
-    ended = torch.zeros(total, dtype=torch.bool, device=device)
+    total = len(prompts) * samples_per_prompt
+    ends = torch.tensor([eos_token_id] if isinstance(eos_token_id, int) else list(eos_token_id), device=model.device)
+    found = _Found(total, max_new_tokens, pad_token_id, model.device)
     done = 0
     with _evaluation_mode(model):
         for chosen, samples in _batches(prompts, samples_per_prompt, max_rows or total):
-            width = max(len(prompts[i]) for i in chosen)
             numbers = chosen if indices is None else [indices[i] for i in chosen]
-            noise = _noise(seed, numbers, samples, max_new_tokens, device) if temperature > 0 else None
-            rows = torch.tensor([i * samples_per_prompt + s for i in chosen for s in samples], device=device)
-            picked = torch.tensor(chosen, device=device)
-            steps = _steps(
-                model,
-                tokens[picked, -width:],
-                mask[picked, -width:],
-                samples=len(samples),
+            rows = [i * samples_per_prompt + s for i in chosen for s in samples]
+            _sample(
+                decoder_of(model, [prompts[i] for i in chosen], len(samples)),
+                found,
+                torch.tensor(rows, device=model.device),
                 temperature=temperature,
-                noise=noise,
+                noise=_noise(seed, numbers, samples, max_new_tokens, model.device) if temperature > 0 else None,
                 ends=ends,
                 stop=None if stop is None else _Stopping(stop, len(rows)),
-                limits=None if limits is None else torch.tensor(limits, device=device)[rows // samples_per_prompt],
+                limits=None if limits is None else [limits[row // samples_per_prompt] for row in rows],
             )
-            for step, (live, token, log_prob, finished) in zip(range(max_new_tokens), steps, strict=False):
-                at = rows[live]
-                completion[at, step] = token
-                response_mask[at, step] = True
-                log_probs[at, step] = log_prob.float()
-                ended[at] = finished
             done += len(rows)
             if on_progress is not None:
                 on_progress(done, total)
-    longest = int(response_mask.sum(dim=1).max())
-    response_mask = response_mask[:, :longest].contiguous()
+    tokens, mask = _left_pad(prompts, pad_token_id, model.device)
+    longest = int(found.written.sum(dim=1).max())
+    written = found.written[:, :longest].contiguous()
     return Rollout(
         prompt_tokens=tokens.repeat_interleave(samples_per_prompt, dim=0),
         prompt_mask=mask.repeat_interleave(samples_per_prompt, dim=0),
-        completion_tokens=completion[:, :longest].contiguous(),
-        response_mask=response_mask,
-        completion_mask=response_mask,
-        log_probs=log_probs[:, :longest].contiguous(),
-        truncated=~ended,
+        completion_tokens=found.tokens[:, :longest].contiguous(),
+        response_mask=written,
+        completion_mask=written,
+        log_probs=found.log_probs[:, :longest].contiguous(),
+        truncated=~found.ended,
     )
 
 
-Step = tuple[Int[Tensor, "live"], Int[Tensor, "live"], Float[Tensor, "live"], Bool[Tensor, "live"]]
+class _Found:
+    """What is sampled, row by row, filled in as it comes."""
+
+    def __init__(self, rows: int, max_new_tokens: int, pad_token_id: int, device: torch.device) -> None:
+        self.tokens = torch.full((rows, max_new_tokens), pad_token_id, device=device)
+        self.written = torch.zeros((rows, max_new_tokens), dtype=torch.bool, device=device)
+        self.log_probs = torch.zeros((rows, max_new_tokens), dtype=torch.float32, device=device)
+        self.ended = torch.zeros(rows, dtype=torch.bool, device=device)  # by what was drawn, not by the limit
+
+    def add(
+        self,
+        step: int,
+        rows: Int[Tensor, "rows"],
+        *,
+        going: Bool[Tensor, "rows"],
+        token: Int[Tensor, "rows"],
+        log_prob: Float[Tensor, "rows"],
+        finished: Bool[Tensor, "rows"],
+    ) -> None:
+        """One token of those rows that still go; nothing waits for the device."""
+        self.tokens[rows, step] = torch.where(going, token, self.tokens[rows, step])
+        self.log_probs[rows, step] = torch.where(going, log_prob.float(), 0.0)
+        self.written[rows, step] = going
+        self.ended[rows] |= going & finished
 
 
-def _steps(
-    model: "PreTrainedModel",
-    tokens: Int[Tensor, "prompts prompt_time"],
-    mask: Bool[Tensor, "prompts prompt_time"],
+def _sample(
+    decoder: Decoder,
+    found: _Found,
+    rows: Int[Tensor, "rows"],
     *,
-    samples: int,
     temperature: float,
     noise: Float[Tensor, "rows max_new_tokens"] | None,
     ends: Int[Tensor, "ends"],
     stop: "_Stopping | None",
-    limits: Int[Tensor, "rows"] | None,
-) -> Iterator[Step]:
-    """Steps until all rows have ended: which rows still go, what they drew, whether they end here by what they drew."""
-    cache = DynamicCache(config=model.config)
-    for index, layer in enumerate(cache.layers):
-        if type(layer) is DynamicLayer:  # sliding windows and the like keep their own
-            cache.layers[index] = _RoomyLayer()  # type: ignore[no-untyped-call]
-    # transformers 5.24 renamed it, and warns of the old name
-    keyword = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
-    # Without padding no mask is needed, and attention takes a shorter way.
-    prompt_mask = None if bool(mask.all()) else mask.repeat_interleave(samples, dim=0)
-    logits = model(
-        input_ids=tokens,
-        attention_mask=None if prompt_mask is None else mask.long(),
-        position_ids=position_ids(mask),
-        **{keyword: cache},
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits[:, -1]
-    logits = logits.repeat_interleave(samples, dim=0)
-    cache.batch_repeat_interleave(samples)
-    position = mask.sum(dim=1).repeat_interleave(samples)
-    row = torch.arange(len(logits), device=logits.device)  # which row each line of the cache belongs to
+    limits: Sequence[int] | None,
+) -> None:
+    """Go on until all rows have ended; rows that have leave the batch from time to time."""
+    device, steps = rows.device, found.tokens.shape[1]
+    until = None if limits is None else torch.tensor(limits, device=device)
+    row = torch.arange(len(rows), device=device)  # which of `rows` each line of the batch is
     going = torch.ones_like(row, dtype=torch.bool)
-    step = 0
-    while True:
+    logits = decoder.start()
+    for step in range(steps):
         token, log_prob = _draw(logits, None if noise is None else noise[row, step], temperature)
         finished = (token[:, None] == ends).any(dim=1)
         if stop is not None:
             finished[going] |= stop(row[going], token[going])
-        if len(row) == int(going.sum()):
-            yield row, token, log_prob, finished
-        else:
-            yield row[going], token[going], log_prob[going], finished[going]
+        found.add(step, rows[row], going=going, token=token, log_prob=log_prob, finished=finished)
         going = going & ~finished
-        if limits is not None:
-            going = going & (limits[row] > step + 1)
-        remaining = int(going.sum())
-        if remaining == 0:
+        if until is not None:
+            going = going & (until[row] > step + 1)
+        if step + 1 == steps:
             return
-        if remaining <= 0.75 * len(going):  # copying the cache pays only when a good part of it goes
-            keep = going.nonzero().squeeze(1)
-            cache.batch_select_indices(keep)
-            row, token, position, going = row[keep], token[keep], position[keep], going[keep]
-            prompt_mask = None if prompt_mask is None else prompt_mask[keep]
-        step += 1
-        attention_mask = None
-        if prompt_mask is not None:
-            attention_mask = torch.nn.functional.pad(prompt_mask, (0, step), value=True).long()
-        logits = model(
-            input_ids=token[:, None],
-            attention_mask=attention_mask,
-            position_ids=(position + step - 1)[:, None],
-            **{keyword: cache},
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+        if device.type == "cpu" or stop is not None or step % LOOK == LOOK - 1:  # asking a GPU waits for it
+            remaining = int(going.sum())
+            if remaining == 0:
+                return
+            if remaining <= 0.75 * len(going):  # copying the cache pays only when a good part of it goes
+                keep = going.nonzero().squeeze(1)
+                decoder.keep(keep)
+                row, token, going = row[keep], token[keep], going[keep]
+        logits = decoder.step(token)
 
 
 class _Stopping:
@@ -239,53 +220,6 @@ class _Stopping:
         return torch.tensor(found, dtype=torch.bool, device=rows.device)
 
 
-class _RoomyLayer(DynamicLayer):
-    """A layer of the cache with room for the next tokens: transformers' own copies everything at every token.
-
-    On a small model that copying takes more than half of the sampling time.
-    """
-
-    ROOM = 64  # tokens
-
-    _room: tuple[Tensor, Tensor] | None = None  # `keys` and `values` are the front parts of these
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
-    ) -> tuple[Tensor, Tensor]:
-        """Append the states of new tokens, `[batch, heads, tokens, size]`, and return all."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        start = self.get_seq_length()
-        end = start + key_states.shape[-2]
-        if self._room is None or end > self._room[0].shape[-2]:
-            self._room = (
-                self._with_room(self.keys, key_states, start),
-                self._with_room(self.values, value_states, start),
-            )
-        keys, values = self._room
-        keys[:, :, start:end] = key_states
-        values[:, :, start:end] = value_states
-        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
-        return self.keys, self.values
-
-    def _with_room(self, old: Tensor | None, new: Tensor, start: int) -> Tensor:
-        batch, heads, tokens, size = new.shape
-        room = new.new_empty(batch, heads, start + tokens + self.ROOM, size)
-        if start and old is not None:
-            room[:, :, :start] = old
-        return room
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat every row."""
-        super().batch_repeat_interleave(repeats)
-        self._room = None
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep some rows."""
-        super().batch_select_indices(indices)
-        self._room = None
-
-
 def _draw(
     logits: Float[Tensor, "rows vocabulary"], noise: Float[Tensor, "rows"] | None, temperature: float
 ) -> tuple[Int[Tensor, "rows"], Float[Tensor, "rows"]]:
@@ -293,18 +227,45 @@ def _draw(
 
     Without noise it is the likeliest, with its log-probability at temperature 1.
     """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if noise is None:
-        log_probs = logits.log_softmax(dim=-1)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         token = logits.argmax(dim=-1)
-    else:
-        log_probs = (logits / temperature).log_softmax(dim=-1)
-        # In the noise's float64, so that unlikely tokens of a large vocabulary keep their exact chance.
-        cumulative = log_probs.to(noise.dtype).exp().cumsum(dim=-1)
-        # Rounding leaves the total beside 1. A token of probability 0 is never chosen: its step has no width.
-        threshold = noise[:, None] * cumulative[:, -1:]
-        token = torch.searchsorted(cumulative, threshold, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
-    return token, log_probs.gather(1, token[:, None]).squeeze(1)
+        return token, logits.gather(1, token[:, None]).squeeze(1) - logits.logsumexp(dim=-1)
+    drawn = [_inverse(*part, temperature) for part in zip(logits.split(ROWS), noise.split(ROWS), strict=True)]
+    tokens, log_probs = zip(*drawn, strict=True)
+    return torch.cat(tokens), torch.cat(log_probs)
+
+
+def _inverse(
+    logits: Float[Tensor, "rows vocabulary"], noise: Float[Tensor, "rows"], temperature: float
+) -> tuple[Int[Tensor, "rows"], Float[Tensor, "rows"]]:
+    """Sampling by inversion, first of a block of tokens and then within it: one pass over the vocabulary.
+
+    Sums are in the noise's float64, so that unlikely tokens of a large vocabulary keep their exact chance.
+    """
+    rows, vocabulary = logits.shape
+    blocks = -(-vocabulary // BLOCK)
+    scaled = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    if temperature != 1:
+        scaled = scaled / temperature
+    highest = scaled.amax(dim=-1, keepdim=True)
+    chances = scaled.new_empty(rows, blocks * BLOCK)
+    chances[:, vocabulary:] = 0
+    torch.sub(scaled, highest, out=chances[:, :vocabulary]).exp_()
+    chances = chances.view(rows, blocks, BLOCK)
+    cumulative = chances.sum(dim=-1, dtype=noise.dtype).cumsum(dim=-1)
+    log_norm = highest + cumulative[:, -1:].log().to(scaled.dtype)
+    threshold = _below(noise[:, None] * cumulative[:, -1:], cumulative[:, -1:])
+    block = torch.searchsorted(cumulative, threshold, right=True)
+    before = torch.where(block > 0, cumulative.gather(1, (block - 1).clamp(min=0)), 0.0)
+    within = chances.gather(1, block[..., None].expand(-1, -1, BLOCK)).squeeze(1).to(noise.dtype).cumsum(dim=-1)
+    token = block * BLOCK + torch.searchsorted(within, _below(threshold - before, within[:, -1:]), right=True)
+    return token.squeeze(1), (scaled.gather(1, token) - log_norm).squeeze(1)
+
+
+def _below(values: Tensor, total: Tensor) -> Tensor:
+    """Values that are certainly less than the total, so that a search for them ends at something with a chance."""
+    return torch.minimum(values, torch.nextafter(total, torch.zeros_like(total)))
 
 
 def _noise(

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 from dsmath.models.code_blocks import last_code_block, output_block
 from dsmath.models.prompt import decode, encode_output
 from dsmath.randomness import derive_seed
-from dsmath.rl.sampler import Rollout, as_rollout, generate
+from dsmath.rl.sampler import Rollout, as_rollout
 from dsmath.rl.stopping import CodeBlock, Stop
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
+
+    from dsmath.rollout.engine import Generate
 
 
 class Ran(Protocol):
@@ -33,7 +35,7 @@ RunPrograms = Callable[[Sequence[Sequence[str]]], Sequence[Ran]]
 
 
 def generate_with_tools(
-    model: "PreTrainedModel",
+    generate: "Generate",
     tokenizer: "PreTrainedTokenizerBase",
     prompts: Sequence[Sequence[int]],
     run: RunPrograms,
@@ -46,17 +48,17 @@ def generate_with_tools(
     pad_token_id: int,
     seed: int,
     indices: Sequence[int] | None = None,
-    max_rows: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     stop: Stop | None = None,
 ) -> Rollout:
     """`samples_per_prompt` completions of every prompt, each going on after a block of code with what the block prints.
 
+    `generate` samples each round (dsmath/rollout/engine.py); `eos_token_id` is what ends its completions.
     A completion waits when it completes a block; all that wait are run together and go on together, until none waits.
     After `rounds` runs a completion's further blocks stay text. `max_new_tokens` bounds all tokens of a completion, the
     policy's and the tool's: one whose next output leaves no room for another token ends with its code, truncated.
     What a completion draws depends only on the seed, its prompt's index, its number and its round, and on what its own
-    code prints; up to its first block it is what `generate` gives with the same arguments.
+    code prints, if that is so of `generate`; up to its first block it is what `generate` gives with the same arguments.
 
     Going on reads the prompt and all that came after it anew; no cache is kept from round to round. `on_progress(done,
     total)` counts completions that have ended, and is called after each batch. `stop` ends completions for good, by
@@ -85,16 +87,12 @@ def generate_with_tools(
                 on_progress(ended, len(rows))
 
         rollout = generate(
-            model,
             [[*row.prompt, *row.tokens] for row in going] if past else prompts,
             samples_per_prompt=1 if past else samples_per_prompt,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
-            eos_token_id=eos_token_id,
-            pad_token_id=pad_token_id,
             seed=derive_seed(seed, "tools", "round", step=past) if past else seed,
             indices=[row.number for row in going] if past else indices,
-            max_rows=max_rows,
             on_progress=tell,
             stop=pause if past < rounds else stop,
             limits=[max_new_tokens - len(row.tokens) for row in going] if past else None,
@@ -116,7 +114,7 @@ def generate_with_tools(
         [row.prompt for row in rows],
         [row.tokens for row in rows],
         pad_token_id=pad_token_id,
-        device=model.device,
+        device=rollout.completion_tokens.device,
         log_probs=[row.log_probs for row in rows],
         truncated=[row.truncated for row in rows],
         written=[row.written for row in rows],

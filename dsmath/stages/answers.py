@@ -18,6 +18,7 @@ from dsmath.evaluation.prompts import prompt_style
 from dsmath.progress import Progress
 from dsmath.reward.equal import same_answer
 from dsmath.reward.extract import extract_answer
+from dsmath.rollout.engine import engine_of
 from dsmath.stages.policies import initial_policy
 from dsmath.stages.sampling import placed
 from dsmath.work import Work
@@ -42,7 +43,8 @@ def run(work: Work) -> Mapping[str, Any]:
     logger.forget_after(-1)
     kept = _Kept(work.scratch)
     shown = _Shown(work.label, len(questions) * (1 + e.eval.samples), kept.answers, enabled=e.trainer.progress)
-    with shown, Answerer(policy, style, e.eval, e.tools, seed=e.seed) as answerer:
+    engine = engine_of(e, policy, max_rows=e.eval.batch_rows)
+    with shown, Answerer(policy, engine, style, e.eval, e.tools, seed=e.seed) as answerer:
         for batch in _batches(kept.unanswered(questions, 1, greedy=True), e.eval.batch_rows):
             shown.add(kept.keep(answerer.greedy(batch)))
         for batch in _batches(kept.unanswered(questions, e.eval.samples), e.eval.batch_rows // max(e.eval.samples, 1)):

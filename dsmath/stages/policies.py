@@ -3,9 +3,9 @@
 import gc
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_only
-
 from dsmath.models.load import Policy, load_saved, save_policy
+from dsmath.models.lora import plain_weights
+from dsmath.training.sharding import full_weights, on_first_rank
 from dsmath.work import Work
 
 MODEL = "model"  # the folder of a stage's result that holds its policy
@@ -23,7 +23,11 @@ def initial_policy(work: Work, upstream: str) -> Policy:
     return Policy(policy.model, policy.tokenizer, context)
 
 
-@rank_zero_only
 def keep_policy(policy: Policy, folder: Path) -> None:
-    """Make the policy part of the stage's result; ranks hold the same, and the first keeps it."""
-    save_policy(policy, folder / MODEL)
+    """Make the policy part of the stage's result: ranks hold the same, or its shards, and the first keeps it.
+
+    Adapters become part of its weights: what starts from it knows nothing of them.
+    """
+    weights = full_weights(policy.model)
+    if on_first_rank():
+        save_policy(policy, folder / MODEL, weights=plain_weights(policy.model, weights))

@@ -16,6 +16,7 @@ from dsmath.errors import UserError
 from dsmath.models.load import Policy
 from dsmath.randomness import derive_seed
 from dsmath.reward.math_shepherd import label_steps
+from dsmath.rollout.engine import engine_of, refreshed
 from dsmath.stages.policies import initial_policy
 from dsmath.stages.sampling import placed, watched
 from dsmath.work import Work
@@ -39,18 +40,19 @@ def run(work: Work) -> Mapping[str, Any]:
         _require_marks(chosen, e.reward_data.step_mark)
         policy = placed(initial_policy(work, e.samples.init), e.hardware)
         _require_room(chosen, policy, e.reward_data)
-        with watched(work.label, enabled=e.trainer.progress) as watch:
+        engine = engine_of(e, policy, max_rows=e.reward_data.batch_rows)
+        with watched(work.label, enabled=e.trainer.progress) as watch, refreshed(engine, policy):
             steps = label_steps(
                 policy,
                 [Problem(s.id, s.question, "", s.answer) for s in chosen],
                 [s.prompt_tokens for s in chosen],
                 [s.tokens for s in chosen],
                 e.reward_data.rule.build(),
+                generate=engine.generate,
                 mark=e.reward_data.step_mark,
                 rollouts=e.reward_data.rollouts,
                 temperature=e.reward_data.temperature,
                 max_new_tokens=e.reward_data.max_new_tokens,
-                batch_rows=e.reward_data.batch_rows,
                 seed=derive_seed(e.seed, STAGE, "rollouts"),
                 on_progress=watch,
             )

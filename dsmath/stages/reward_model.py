@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lightning.pytorch.utilities import rank_zero_only
-
 from dsmath.config.schema import Prompt
 from dsmath.data.process_bench import ProcessBench, fitting_solutions
 from dsmath.data.solutions import read_solutions
@@ -18,6 +16,7 @@ from dsmath.models.load import parameter_count
 from dsmath.models.scorer import Scorer, load_scorer, save_scorer, scorer_from_policy
 from dsmath.stages.policies import MODEL, initial_policy
 from dsmath.training.fit import fit
+from dsmath.training.sharding import full_weights, gathered, on_first_rank
 from dsmath.work import Work
 
 DESCRIPTION = "reward_model.json"
@@ -73,13 +72,14 @@ def run(work: Work) -> Mapping[str, Any]:
     summary |= {name: value for name, value in last.items() if name.startswith("validation_")}
     summary |= module.cost()
     if benchmark is not None:
-        summary["benchmark"] = benchmark_results(
-            benchmark,
-            scorer,
-            prompt=e.model.prompt,
-            mark=e.reward_data.step_mark,
-            micro_batch_size=e.reward_model.micro_batch_size,
-        )
+        with gathered(scorer.model):
+            summary["benchmark"] = benchmark_results(
+                benchmark,
+                scorer,
+                prompt=e.model.prompt,
+                mark=e.reward_data.step_mark,
+                micro_batch_size=e.reward_model.micro_batch_size,
+            )
         _log_benchmark(work, summary["benchmark"], e.reward_model.steps)
     return summary
 
@@ -138,9 +138,11 @@ def _benchmark(work: Work) -> ProcessBench | None:
     return found
 
 
-@rank_zero_only
 def _keep(scorer: Scorer, described: Description, folder: Path) -> None:
-    save_scorer(scorer, folder / MODEL)
+    weights = full_weights(scorer.model)
+    if not on_first_rank():
+        return
+    save_scorer(scorer, folder / MODEL, weights=weights)
     (folder / DESCRIPTION).write_text(json.dumps(asdict(described), indent=2) + "\n", encoding="utf-8")
 
 

@@ -7,8 +7,11 @@ from typing import Any, Literal
 from dsmath.config.schema import Experiment, Tools
 from dsmath.data.samples import Sampled, read_samples
 from dsmath.models.load import Policy
+from dsmath.models.lora import with_adapters
 from dsmath.models.scorer import Scorer, require_same_tokenizer, scorer_from_policy
+from dsmath.randomness import derive_seed
 from dsmath.reward.model import ModelReward
+from dsmath.rollout.engine import Engine, engine_of
 from dsmath.sandbox.executor import Sandbox, require
 from dsmath.stages.policies import initial_policy, keep_policy
 from dsmath.stages.reward_model import load_reward_model
@@ -54,6 +57,8 @@ def _run(work: Work, tool: Tool | None) -> Mapping[str, Any]:
     e = work.experiment
     policy = initial_policy(work, e.rl.init)
     reward_model = _reward_model(work, policy)
+    value_model = _value_model(e, policy, reward_model)  # of the policy as it is without adapters
+    policy = with_adapters(policy, e.lora, derive_seed(e.seed, "rl", "adapters"))
     updates = e.algorithm.updates_per_exploration
     data = e.source.data.build(
         problems=e.rl.problems.build(),
@@ -69,12 +74,14 @@ def _run(work: Work, tool: Tool | None) -> Mapping[str, Any]:
         samples=_samples(work),
     )
     judge = e.reward.function.build()
+    engine = engine_of(e, policy, max_rows=e.rl.batch_size)
     module = e.rl.module.build(
         policy=policy,
+        engine=engine,
         judge=judge,
         reward_model=reward_model,
-        value_model=_value_model(e, policy, reward_model),
-        continuation=_continuation(work, judge, reward_model),
+        value_model=value_model,
+        continuation=_continuation(work, judge, engine, reward_model),
         algorithm=e.algorithm,
         reward=e.reward,
         advantage=e.advantage,
@@ -89,7 +96,6 @@ def _run(work: Work, tool: Tool | None) -> Mapping[str, Any]:
         micro_batch_size=e.rl.micro_batch_size,
         validate_every=e.rl.validate_every,
         flat_groups_warning=e.rl.flat_groups_warning,
-        max_rows=e.rl.batch_size,
         tool=tool,
         seed=e.seed,
     )
@@ -130,7 +136,9 @@ def _value_model(e: Experiment, policy: Policy, reward_model: ModelReward | None
     return scorer.model.requires_grad_(True)
 
 
-def _continuation(work: Work, judge: Any, reward_model: ModelReward | None) -> RewardContinuation | None:
+def _continuation(
+    work: Work, judge: Any, engine: Engine, reward_model: ModelReward | None
+) -> RewardContinuation | None:
     """The reward model's further training between outer iterations (§4.1.4)."""
     e = work.experiment
     if not e.iteration.reward_steps or reward_model is None:
@@ -142,6 +150,7 @@ def _continuation(work: Work, judge: Any, reward_model: ModelReward | None) -> R
         labels=e.reward_data,
         history=work.upstreams["reward_data"].path,
         judge=judge,
+        engine=engine,
         optim=e.reward_model.optim.build(),
         steps=e.iteration.reward_steps,
         replay=e.iteration.replay,

@@ -15,9 +15,10 @@ from dsmath.errors import UserError
 from dsmath.models.load import Policy
 from dsmath.randomness import derive_seed
 from dsmath.reward.rule import RewardResult
-from dsmath.rl.sampler import Rollout, generate
+from dsmath.rl.sampler import Rollout
+from dsmath.rollout.engine import engine_of, refreshed
 from dsmath.stages.policies import initial_policy
-from dsmath.stages.sampling import Watched, placed, watched
+from dsmath.stages.sampling import placed, watched
 from dsmath.work import Work
 
 STAGE = "samples"
@@ -38,8 +39,16 @@ def run(work: Work) -> Mapping[str, Any]:
     (work.folder / SAMPLES).unlink(missing_ok=True)  # of a run that was killed in its last moment
     logger = work.tracker.stage(work.label, work.folder)
     logger.forget_after(-1)
-    with watched(work.label, enabled=e.trainer.progress) as watch:
-        rollout = _sample(policy, prompts, e.samples, seed=e.seed, watch=watch)
+    engine = engine_of(e, policy, max_rows=e.samples.batch_rows)
+    with watched(work.label, enabled=e.trainer.progress) as watch, refreshed(engine, policy):
+        rollout = engine.generate(
+            prompts,
+            samples_per_prompt=e.samples.per_question,
+            max_new_tokens=e.samples.max_new_tokens,
+            temperature=e.samples.temperature,
+            seed=derive_seed(e.seed, STAGE, "sampling"),
+            on_progress=watch,
+        )
     samples = _judged(policy, problems, rollout, e.samples)
     write_samples(samples, work.folder)
     summary = describe(samples)
@@ -74,23 +83,6 @@ def _questions(settings: Samples, *, seed: int) -> list[Problem]:
         )
     stream = Shuffled[Problem](train, seed=seed, stage=STAGE)
     return [stream[i] for i in range(settings.questions)]
-
-
-def _sample(
-    policy: Policy, prompts: Sequence[Sequence[int]], settings: Samples, *, seed: int, watch: Watched
-) -> Rollout:
-    return generate(
-        policy.model,
-        prompts,
-        samples_per_prompt=settings.per_question,
-        max_new_tokens=settings.max_new_tokens,
-        temperature=settings.temperature,
-        eos_token_id=policy.eos_ids,
-        pad_token_id=int(policy.tokenizer.pad_token_id),
-        seed=derive_seed(seed, STAGE, "sampling"),
-        max_rows=settings.batch_rows,
-        on_progress=watch,
-    )
 
 
 def _judged(policy: Policy, problems: Sequence[Problem], rollout: Rollout, settings: Samples) -> list[Sampled]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsmath.models.load import parameter_count
+from dsmath.models.lora import with_adapters
+from dsmath.randomness import derive_seed
 from dsmath.stages.policies import initial_policy, keep_policy
 from dsmath.training.fit import fit
 from dsmath.work import Work
@@ -13,6 +15,8 @@ def run(work: Work) -> Mapping[str, Any]:
     """Train, keep the model, and say how it went."""
     e = work.experiment
     policy = initial_policy(work, e.sft.init)
+    parameters = parameter_count(policy.model)
+    policy = with_adapters(policy, e.lora, derive_seed(e.seed, "sft", "adapters"))
     data = e.sft.data.build(
         problems=e.sft.problems.build(),
         policy=policy,
@@ -36,7 +40,7 @@ def run(work: Work) -> Mapping[str, Any]:
     fit(work, module, data, shown=("loss", "validation_loss"))
     keep_policy(policy, work.folder)
     return {
-        "parameters": parameter_count(policy.model),
+        "parameters": parameters,
         "loss": module.last_metrics.get("loss"),
         "validation_loss": module.last_metrics.get("validation_loss"),
         **module.cost(),

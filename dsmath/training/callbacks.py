@@ -1,7 +1,7 @@
 """Lightning callbacks: the state that resumes, progress for people, and a table of sampled outputs."""
 
-import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from dsmath.progress import Progress
 from dsmath.tracking.tracker import StageLogger
 from dsmath.training.module import NonFiniteError, TrainingModule, gather_to_all
 from dsmath.training.policy_optimisation import PolicyOptimisation
+from dsmath.training.sharded_state import synced
+from dsmath.training.sharding import ShardedStrategy
 
 STATE = "state.ckpt"
 
@@ -53,14 +55,47 @@ class SaveState(L.Callback):
             raise interrupt.Interrupted(signum)
 
     def save(self, trainer: L.Trainer) -> None:
-        """The whole state, written beside and renamed into place."""
+        """The whole state, written beside and renamed into place.
+
+        One in shards is a folder, and no folder can take another's place at once: a link to it can.
+        """
         beside = self._path.with_suffix(".writing")
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        trainer.save_checkpoint(beside)
+        if isinstance(trainer.strategy, ShardedStrategy):
+            folder = self._free(trainer)
+            trainer.save_checkpoint(folder)
+            if trainer.is_global_zero:
+                beside.unlink(missing_ok=True)
+                beside.symlink_to(folder.name)
+        else:
+            trainer.save_checkpoint(beside)
         if trainer.is_global_zero:
-            with beside.open("rb") as file:
-                os.fsync(file.fileno())
+            synced(beside)
             beside.replace(self._path)
+            self._forget_others()
+
+    def _free(self, trainer: L.Trainer) -> Path:
+        """An empty place for a state in shards, which is not the present one's; the same on every rank."""
+        first, second = self._folders
+        free = second if self._present == first else first
+        if trainer.is_global_zero and free.exists():  # what a killed process left behind
+            shutil.rmtree(free)
+        return trainer.strategy.broadcast(free)  # and no rank writes before
+
+    def _forget_others(self) -> None:
+        for folder in self._folders:
+            if folder != self._present and folder.exists():
+                shutil.rmtree(folder)
+
+    @property
+    def _folders(self) -> tuple[Path, Path]:
+        first, second = (self._path.with_suffix(f".shards-{name}") for name in ("a", "b"))
+        return first, second
+
+    @property
+    def _present(self) -> Path | None:
+        """The folder that the state is in, if it is in shards."""
+        return self._path.parent / self._path.readlink() if self._path.is_symlink() else None
 
     def state_dict(self) -> dict[str, Any]:
         """W&B's run, and the generators that libraries may draw from; dsmath's own are derived anew at each step."""

@@ -17,8 +17,10 @@ from dsmath.randomness import derive_seed
 from dsmath.reward.model import ModelReward
 from dsmath.reward.rule import RewardResult
 from dsmath.rl.overlong import overlong_penalty
-from dsmath.rl.sampler import Rollout, as_rollout, generate
+from dsmath.rl.sampler import Rollout, as_rollout
 from dsmath.rl.tools import generate_with_tools
+from dsmath.rollout.engine import Engine, refreshed
+from dsmath.training.sharding import gathered
 from dsmath.training.tools import Tool
 
 Judge = Callable[[Sequence[Problem], Sequence[str]], list[RewardResult]]
@@ -44,6 +46,7 @@ class Judged:
 class Explorer:
     """Samples from the policy as it is now, and judges.
 
+    `engine` samples, with the weights that the policy has when an exploration or a validation begins.
     `judge` is the rule: true accuracy, and what is learned from where there is no `reward_model`. With a `tool` the
     policy's code is run as it writes it.
     """
@@ -52,6 +55,7 @@ class Explorer:
         self,
         *,
         policy: Policy,
+        engine: Engine,
         judge: Judge,
         reward_model: ModelReward | None,
         reward: Reward,
@@ -59,11 +63,11 @@ class Explorer:
         algorithm: Algorithm,
         advantage: Advantage,
         micro_batch_size: int,
-        max_rows: int,
         seed: int,
         tool: Tool | None = None,
     ) -> None:
         self._policy = policy
+        self._engine = engine
         self._judge = judge
         self._reward_model = reward_model
         self._reward = reward
@@ -71,7 +75,6 @@ class Explorer:
         self._attempts = algorithm.dynamic_sampling
         self._tolerance = advantage.tolerance or 0.0
         self._micro_batch_size = micro_batch_size
-        self._max_rows = max_rows
         self._seed = seed
         self._tool = tool
 
@@ -85,6 +88,10 @@ class Explorer:
 
         DAPO (arXiv 2503.14476, §3.2) samples until the batch is full; here each place of the batch is tried so often.
         """
+        with refreshed(self._engine, self._policy):
+            return self._groups(batch, others_of)
+
+    def _groups(self, batch: PromptBatch, others_of: Callable[[int, int, int], PromptBatch]) -> Judged:
         exploration = batch.exploration
         judged = self._sampled(batch, exploration, 0)
         attempts = self._attempts
@@ -105,7 +112,7 @@ class Explorer:
     def _sampled(self, batch: PromptBatch, exploration: int, attempt: int) -> Judged:
         group = self._sampling.group_size
         purpose = f"sampling again {attempt}" if attempt else "sampling"
-        rollout = self.generate(
+        rollout = self._generate(
             batch.tokens,
             samples=group,
             temperature=self._sampling.temperature,
@@ -159,7 +166,8 @@ class Explorer:
             rewards = torch.tensor([r.reward for r in results], device=self.device)
             scores = rewards[:, None] * ends
         else:
-            scores, ends = self._reward_model.score(rollout, self._micro_batch_size)
+            with gathered(self._reward_model.scorer.model):
+                scores, ends = self._reward_model.score(rollout, self._micro_batch_size)
         for i in (~scores.isfinite().all(dim=1)).nonzero().flatten().tolist():
             raise UserError(
                 f"rl: the reward of a sample is not finite; nothing was learned from it\n"
@@ -176,7 +184,7 @@ class Explorer:
             )[:, None].to(scores.dtype)
         return Judged(problems, rollout, texts, results, scores, ends)
 
-    def generate(
+    def _generate(
         self,
         prompts: Sequence[Sequence[int]],
         *,
@@ -189,18 +197,21 @@ class Explorer:
             "samples_per_prompt": samples,
             "max_new_tokens": self._sampling.max_new_tokens,
             "temperature": temperature,
-            "eos_token_id": self._policy.eos_ids,
-            "pad_token_id": self.pad,
             "seed": seed,
             "indices": indices,
-            "max_rows": self._max_rows,
         }
-        model = self._policy.model
         if self._tool is None:
-            return generate(model, prompts, **options)
+            return self._engine.generate(prompts, **options)
         self._tool.outputs += len(prompts) * samples
         return generate_with_tools(
-            model, self._policy.tokenizer, prompts, self._tool, rounds=self._tool.rounds, **options
+            self._engine.generate,
+            self._policy.tokenizer,
+            prompts,
+            self._tool,
+            rounds=self._tool.rounds,
+            eos_token_id=self._policy.eos_ids,
+            pad_token_id=self.pad,
+            **options,
         )
 
     def texts(self, rollout: Rollout) -> list[str]:
@@ -213,7 +224,8 @@ class Explorer:
 
     def accuracy(self, problems: Sequence[Problem], prompts: Sequence[Sequence[int]]) -> float:
         """How many problems are answered rightly, greedily."""
-        rollout = self.generate(prompts, samples=1, temperature=0.0, seed=0)
+        with refreshed(self._engine, self._policy):
+            rollout = self._generate(prompts, samples=1, temperature=0.0, seed=0)
         return sum(r.correct for r in self._judge(problems, self.texts(rollout)))
 
 

@@ -10,7 +10,10 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from dsmath.config.schema import Experiment
 from dsmath.errors import UserError
 from dsmath.training.callbacks import STATE, SaveState, ShowProgress
+from dsmath.training.layers import checkpoint_activations, compile_layers
 from dsmath.training.module import TrainingModule
+from dsmath.training.sharded_state import is_sharded_state, load_rest
+from dsmath.training.sharding import ShardedStrategy, WholeStates
 from dsmath.work import Work
 
 
@@ -46,6 +49,11 @@ def fit(work: Work, module: TrainingModule, data: L.LightningDataModule, *, show
         default_root_dir=scratch,
     )
     _keep_signal_handlers(trainer)
+    for network in module.trained():
+        if e.trainer.activation_checkpointing:
+            checkpoint_activations(network)
+        if e.trainer.compile:
+            compile_layers(network)
     trainer.fit(module, data, ckpt_path=state if state.exists() else None, weights_only=True)
 
 
@@ -62,13 +70,16 @@ def require_devices(e: Experiment, ranks: int) -> None:
 def _hardware(work: Work) -> dict[str, Any]:
     hardware = work.experiment.hardware
     require_devices(work.experiment, work.ranks)
+    in_shards = work.ranks > 1 and hardware.strategy == "fsdp"
+    strategy = ShardedStrategy(work.ranks) if in_shards else "ddp" if work.ranks > 1 else "auto"
+    states = [] if in_shards else [WholeStates()]
     return {
         "accelerator": hardware.accelerator,
         "devices": work.ranks,
         "precision": hardware.precision,
-        "strategy": "auto" if work.ranks == 1 else "ddp",
+        "strategy": strategy,
         # the ranks exist already (dsmath/launch/ranks.py), whatever SLURM's or torchrun's variables say
-        "plugins": [LightningEnvironment()],
+        "plugins": [LightningEnvironment(), *states],
     }
 
 
@@ -84,4 +95,5 @@ def _steps_done(state: Path) -> int:
     """Of the checkpoint that training resumes from; -1 without one."""
     if not state.exists():
         return -1
-    return int(torch.load(state, map_location="cpu", weights_only=True)["global_step"])
+    found = load_rest(state) if is_sharded_state(state) else torch.load(state, map_location="cpu", weights_only=True)
+    return int(found["global_step"])

@@ -20,6 +20,7 @@ from dsmath.reward.math_shepherd import Judge, label_steps
 from dsmath.reward.model import ModelReward
 from dsmath.reward.rule import RewardResult
 from dsmath.rl.sampler import Rollout
+from dsmath.rollout.engine import Engine, refreshed
 from dsmath.training.module import gather_to_all
 from dsmath.training.reward_modelling import reward_loss
 
@@ -42,6 +43,7 @@ class RewardContinuation:
         labels: RewardData,
         history: Path,
         judge: Judge,
+        engine: Engine,
         optim: Callable[..., Optimizer],
         steps: int,
         replay: float,
@@ -55,6 +57,7 @@ class RewardContinuation:
         self._earlier: list[Solution] = []  # of past iterations
         self._new: list[Solution] = []  # of this one, on this rank
         self._judge = judge
+        self._engine = engine
         self._optim = optim
         self._steps = steps
         self._replay = replay
@@ -105,19 +108,20 @@ class RewardContinuation:
         return self._fit(units, old_units, iteration) | {"reward_model_new_solutions": float(len(fresh))}
 
     def _labelled(self, policy: Policy, solutions: Sequence[Solution], iteration: int) -> list[Solution]:
-        labels = label_steps(
-            policy,
-            [Problem(s.id, s.question, "", s.answer) for s in solutions],
-            [s.prompt_tokens for s in solutions],
-            [s.tokens for s in solutions],
-            self._judge,
-            mark=self._reward_model.step_mark,
-            rollouts=self._labels.rollouts,
-            temperature=self._labels.temperature,
-            max_new_tokens=self._labels.max_new_tokens,
-            batch_rows=self._labels.batch_rows,
-            seed=derive_seed(self._seed, "rl", "labels", step=iteration),
-        )
+        with refreshed(self._engine, policy):
+            labels = label_steps(
+                policy,
+                [Problem(s.id, s.question, "", s.answer) for s in solutions],
+                [s.prompt_tokens for s in solutions],
+                [s.tokens for s in solutions],
+                self._judge,
+                generate=self._engine.generate,
+                mark=self._reward_model.step_mark,
+                rollouts=self._labels.rollouts,
+                temperature=self._labels.temperature,
+                max_new_tokens=self._labels.max_new_tokens,
+                seed=derive_seed(self._seed, "rl", "labels", step=iteration),
+            )
         return [replace(s, steps=steps) for s, steps in zip(solutions, labels, strict=True)]
 
     def _units(self, solutions: Sequence[Solution]) -> list[tuple[Solution, ...]]:

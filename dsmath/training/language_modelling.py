@@ -14,6 +14,7 @@ from torch import Tensor
 from dsmath.data.packing import PackedBatch
 from dsmath.rl.log_probs import token_log_probs
 from dsmath.training.module import TrainingModule, peak_memory_mb
+from dsmath.training.sharding import gathered
 
 
 class CausalLanguageModelling(TrainingModule):
@@ -28,7 +29,8 @@ class CausalLanguageModelling(TrainingModule):
         started = time.perf_counter()
         self.model.train()
         learned = self._count(batch)
-        metrics = self.update(self._losses(batch, learned), batch.ids)
+        count = len(range(0, len(batch.tokens), self._micro_batch_size))
+        metrics = self.update(self._losses(batch, learned), batch.ids, count=count)
         seconds = time.perf_counter() - started
         metrics |= {
             "tokens_per_second": batch.tokens.numel() / seconds,
@@ -61,9 +63,10 @@ class CausalLanguageModelling(TrainingModule):
         self.model.eval()
         total, count = 0.0, 0
         batches: Iterable[PackedBatch] = self._data.validation_batches()
-        for batch in islice(batches, self.global_rank, None, self.trainer.world_size):
-            total += float(self._negative_log_likelihood(batch.to(self.device)).sum())
-            count += int(batch.learned.sum())
+        with gathered(self.model):
+            for batch in islice(batches, self.global_rank, None, self.trainer.world_size):
+                total += float(self._negative_log_likelihood(batch.to(self.device)).sum())
+                count += int(batch.learned.sum())
         means = self.mean_over_ranks({"total": total, "count": count})
         return means["total"], means["count"]
 

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -22,6 +23,7 @@ from dsmath.config.schema import Schedule
 from dsmath.errors import UserError
 from dsmath.randomness import derive_seed
 from dsmath.training.schedule import factor
+from dsmath.training.sharding import shard
 
 T = TypeVar("T")
 SUMMED = ("tokens_per_second", "outputs", "tokens", "samples")  # metrics that ranks have a part of each
@@ -76,6 +78,25 @@ class TrainingModule(L.LightningModule):
         """What is trained; the first part's gradient norm is logged as `gradient_norm`, another's under its name."""
         return [Part("model", [p for p in self.model.parameters() if p.requires_grad])]
 
+    def trained(self) -> list[torch.nn.Module]:
+        """The models that learn by `update`."""
+        return [self.model]
+
+    def networks(self) -> list[torch.nn.Module]:
+        """Those, and the others that this module computes with: all are put in shards where models are."""
+        return self.trained()
+
+    @property
+    def in_shards(self) -> bool:
+        """Whether models are in shards, so that every forward pass is one of all ranks together."""
+        return self.device_mesh is not None
+
+    def configure_model(self) -> None:
+        """Put models in shards, where the strategy is that."""
+        if self.device_mesh is not None:
+            for network in self.networks():
+                shard(network, self.device_mesh["data_parallel"], str(self.trainer.precision))
+
     def configure_optimizers(self) -> Any:
         """The configured optimizer, with weight decay on matrices alone, and its schedule."""
         groups: list[dict[str, Any]] = []
@@ -97,10 +118,11 @@ class TrainingModule(L.LightningModule):
         seed = derive_seed(self._seed, self.stage, "forward", rank=self.global_rank, step=self.global_step)
         torch.manual_seed(seed)
 
-    def update(self, losses: Iterable[Tensor], ids: Sequence[str]) -> dict[str, float]:
-        """One optimizer step on the sum of the losses, averaged over ranks; what to log about it.
+    def update(self, losses: Iterable[Tensor], ids: Sequence[str], *, count: int) -> dict[str, float]:
+        """One optimizer step on the sum of `count` losses, averaged over ranks; what to log about it.
 
-        A rank may have any number of losses, and making them must not wait for other ranks.
+        A rank may have any number of losses, each of one forward pass of every network that is trained, and making
+        them must not wait for other ranks.
 
         Raises:
             NonFiniteError: on every rank and before any weight changes, when a loss or the gradient is not finite.
@@ -112,20 +134,21 @@ class TrainingModule(L.LightningModule):
         strategy, total = self.trainer.strategy, 0.0
         # the gradients of all micro-batches travel at once, after all ranks have found theirs finite
         with strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext():
-            for loss in losses:
+            for loss in self._as_many_as_others(losses, count):
                 value = loss.item()
                 total += value
-                if not math.isfinite(value):
+                if not math.isfinite(value) and not self.in_shards:  # there the others need this rank's passes
                     break
                 self.manual_backward(loss)
         trained = [p for group in optimizer.param_groups for p in group["params"]]
         found = self._mean([total, *(float(p.grad is not None) for p in trained)])  # not finite on one, nor the mean
         if not math.isfinite(found[0]):
             raise self._non_finite("loss", total, ids)
-        self._average_gradients([p for p, share in zip(trained, found[1:], strict=True) if share > 0])
+        apart = [p for p, share in zip(trained, found[1:], strict=True) if share > 0 and not isinstance(p, DTensor)]
+        self._average_gradients(apart)  # shards are averages already
         norms: dict[str, float] = {}
         for part in self.parts():
-            norm = torch.nn.utils.clip_grad_norm_(part.parameters, self._gradient_clip).item()
+            norm = _whole(torch.nn.utils.clip_grad_norm_(part.parameters, self._gradient_clip)).item()
             if not math.isfinite(norm):
                 raise self._non_finite("gradient norm", norm, ids)
             norms[f"{part.name}_gradient_norm" if norms else "gradient_norm"] = norm
@@ -133,6 +156,19 @@ class TrainingModule(L.LightningModule):
         optimizer.step()
         scheduler.step()
         return {"loss": found[0], "learning_rate": rate, **norms}
+
+    def _as_many_as_others(self, losses: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+        """The losses, and in shards losses of nothing until there are as many as on the rank with the most."""
+        more = max(gather_to_all(count)) - count if self.in_shards else 0
+        yield from losses
+        for _ in range(more):
+            yield self._nothing()
+
+    def _nothing(self) -> Tensor:
+        """A loss of 0 from one forward pass of every network that is trained."""
+        token = torch.zeros(1, 1, dtype=torch.long, device=self.device)
+        passes = [0 * network(input_ids=token).logits.sum() for network in self.trained()]
+        return torch.stack(passes).sum()
 
     def report(self, metrics: dict[str, float]) -> None:
         """Log a step's metrics now: before any callback saves the state, so that no resume loses a row.
@@ -221,6 +257,11 @@ def gather_to_all(value: T) -> list[T]:
     found: list[T | None] = [None] * dist.get_world_size()
     dist.all_gather_object(found, value)
     return found  # type: ignore[return-value]
+
+
+def _whole(norm: Tensor) -> Tensor:
+    """A norm of shards is one over all ranks."""
+    return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
 
 def _buckets(parameters: list[torch.nn.Parameter]) -> Iterator[list[torch.nn.Parameter]]:

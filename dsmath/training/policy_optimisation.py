@@ -19,6 +19,7 @@ from dsmath.data.modules import PolicyData, PromptBatch
 from dsmath.data.offline import OutputBatch
 from dsmath.errors import UserError
 from dsmath.models.load import Policy
+from dsmath.models.lora import adapters_off, has_adapters
 from dsmath.models.scorer import token_scores
 from dsmath.reward.model import ModelReward
 from dsmath.rl.advantage import Moments, moments, zero_std_share
@@ -32,9 +33,11 @@ from dsmath.rl.preference import preference_loss
 from dsmath.rl.rewards import token_rewards
 from dsmath.rl.sampler import Rollout
 from dsmath.rl.value import value_loss
+from dsmath.rollout.engine import Engine
 from dsmath.training.exploration import Explorer, Judge, Judged
 from dsmath.training.iterating import RewardContinuation
 from dsmath.training.module import Part, TrainingModule, gather_to_all, peak_memory_mb
+from dsmath.training.sharding import gathered
 from dsmath.training.tools import Tool
 from dsmath.training.update_metrics import UpdateMetrics
 
@@ -57,8 +60,10 @@ class Sample:
 class PolicyOptimisation(TrainingModule):
     """Every method of the unified paradigm; what tells them apart is in the settings.
 
+    `engine` samples from the policy as it is when an exploration begins.
     `judge` gives the rule's verdict on each problem and completion; the policy learns from it, or from `reward_model`
-    where there is one. The reference is the policy as it was at the start (frozen); without a penalty there is none.
+    where there is one. The reference is the policy as it was at the start: a frozen copy, or itself without its
+    adapters where it has some; without a penalty there is none.
     `value_model` is a token classifier, for `value=separate`. `continuation` trains the reward model further between
     outer iterations (§4.1.4). `tool` runs the code that the policy writes; what it says is read, and never learned.
     """
@@ -79,7 +84,7 @@ class PolicyOptimisation(TrainingModule):
         sampling: Sampling,
         micro_batch_size: int,
         validate_every: int,
-        max_rows: int,
+        engine: Engine,
         flat_groups_warning: int,
         reward_model: ModelReward | None = None,
         value_model: torch.nn.Module | None = None,
@@ -102,6 +107,7 @@ class PolicyOptimisation(TrainingModule):
         self._reward_model = reward_model
         self._explorer = Explorer(
             policy=policy,
+            engine=engine,
             judge=judge,
             reward_model=reward_model,
             reward=reward,
@@ -109,7 +115,6 @@ class PolicyOptimisation(TrainingModule):
             algorithm=algorithm,
             advantage=advantage,
             micro_batch_size=micro_batch_size,
-            max_rows=max_rows,
             seed=self._seed,
             tool=tool,
         )
@@ -120,7 +125,8 @@ class PolicyOptimisation(TrainingModule):
         self.value_model: Any = value_model
         self.value_head = _value_head(policy.model) if value.name == "head" else None
         self.reference: Any = None
-        if kl.placement != "none" and kl.coef > 0:
+        self._penalised = kl.placement != "none" and kl.coef > 0
+        if self._penalised and not has_adapters(self.model):
             self.reference = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.kl_coef = kl.coef
         self.experience: Experience | None = None
@@ -136,6 +142,13 @@ class PolicyOptimisation(TrainingModule):
     @property
     def _in_pairs(self) -> bool:
         return self._advantage.name == "preference"
+
+    def trained(self) -> list[torch.nn.Module]:
+        return [self.model] if self.value_model is None else [self.model, self.value_model]
+
+    def networks(self) -> list[torch.nn.Module]:
+        frozen = [self.reference, None if self._reward_model is None else self._reward_model.scorer.model]
+        return [*self.trained(), *(network for network in frozen if network is not None)]
 
     def parts(self) -> list[Part]:
         parts = super().parts()
@@ -185,7 +198,8 @@ class PolicyOptimisation(TrainingModule):
         if self._tool is not None:
             self._tool.forget()  # what validation ran
         if isinstance(batch, PromptBatch):
-            judged = self._explorer.sample_groups(batch, self._data.others)
+            with gathered(self.model):
+                judged = self._explorer.sample_groups(batch, self._data.others)
         else:
             judged = self._explorer.judged(list(batch.problems), self._explorer.known(batch))
         if self._continuation is not None:
@@ -203,8 +217,9 @@ class PolicyOptimisation(TrainingModule):
 
     def _experience(self, judged: Judged) -> tuple[Experience, dict[str, float]]:
         rollout, mask = judged.rollout, judged.rollout.response_mask
-        reference = None if self.reference is None else self._no_grad_log_probs(self.reference, rollout)
-        old, values = self._old_terms(rollout)
+        reference = self._reference_log_probs(rollout) if self._penalised else None
+        with gathered(self.model, self.value_model):
+            old, values = self._old_terms(rollout)
         penalty = None
         if self._kl.placement == "reward" and reference is not None and old is not None:
             penalty = kl_estimate(old, reference, estimator=self._kl.estimator)
@@ -257,7 +272,8 @@ class PolicyOptimisation(TrainingModule):
             error, returns = (found.returns - found.old_values)[mask], found.returns[mask]
             metrics["value_mean"] = found.old_values[mask].mean().item()
             metrics["return_mean"] = returns.mean().item()
-            metrics["explained_variance"] = 1 - (error.var() / returns.var().clamp(min=1e-12)).item()
+            left, all_of_it = (self._moments_over_ranks(_moments_of(of)).variance() for of in (error, returns))
+            metrics["explained_variance"] = 1 - left / max(all_of_it, 1e-12)
         return metrics
 
     def _tool_metrics(self) -> dict[str, float]:
@@ -287,7 +303,7 @@ class PolicyOptimisation(TrainingModule):
             self.value_model.train()
         seen = UpdateMetrics()
         losses = self._preference_losses(found, seen) if self._in_pairs else self._losses(found, seen)
-        metrics = self.update(losses, found.ids)
+        metrics = self.update(losses, found.ids, count=len(range(0, len(found), self._micro_batch_size)))
         if self.experience is not None and self.experience.old_log_probs is None and not self._in_pairs:
             self.experience = replace(found, old_log_probs=torch.cat(seen.log_probs))
         return metrics | seen.means()
@@ -424,6 +440,17 @@ class PolicyOptimisation(TrainingModule):
             module.train(training)
         return torch.cat(log_probs), torch.cat(values) if values else None
 
+    def _reference_log_probs(self, rollout: Rollout) -> Tensor:
+        """Of the policy as it was at the start: of a frozen copy, or of itself without its adapters."""
+        if self.reference is not None:
+            with gathered(self.reference):
+                return self._no_grad_log_probs(self.reference, rollout)
+        training = self.model.training
+        with gathered(self.model), adapters_off(self.model.eval()):
+            found = self._no_grad_log_probs(self.model, rollout)
+        self.model.train(training)
+        return found
+
     def _no_grad_log_probs(self, model: Any, rollout: Rollout) -> Tensor:
         parts = [
             sequence_log_probs(
@@ -446,7 +473,8 @@ class PolicyOptimisation(TrainingModule):
         """Greedy accuracy on the held-out problems, which no reward has seen: what shows reward hacking."""
         rank, ranks = self._data.share
         problems, prompts = self._data.validation[rank::ranks], self._data.validation_tokens[rank::ranks]
-        right = self._explorer.accuracy(problems, prompts) if problems else 0
+        with gathered(self.model):
+            right = self._explorer.accuracy(problems, prompts) if problems else 0
         total = self._sum_over_ranks([right, len(problems)])
         return total[0] / total[1] if total[1] else float("nan")
 
@@ -454,7 +482,7 @@ class PolicyOptimisation(TrainingModule):
 
     def _adapt(self, metrics: dict[str, float]) -> dict[str, float]:
         """The KL coefficient of the next exploration (arXiv 1909.08593, §2.2); what this one used."""
-        if self.reference is None:
+        if not self._penalised:
             return {}
         used = self.kl_coef
         if self._kl.target is not None and self._kl.horizon is not None:
@@ -484,7 +512,8 @@ class PolicyOptimisation(TrainingModule):
         if self._iteration.refresh_reference and self.reference is not None:
             self.reference.load_state_dict(self.model.state_dict())
         if self._continuation is not None:
-            metrics |= self._continuation.train(self.policy, iteration=iteration)
+            with gathered(self.model):  # which labels the steps of the new outputs
+                metrics |= self._continuation.train(self.policy, iteration=iteration)
         return metrics
 
     def _warn_of_flat_groups(self, metrics: dict[str, float]) -> None:

@@ -12,6 +12,7 @@ from dsmath.data.reward_data import Kind, Objective, RewardBatch, ScoredSolution
 from dsmath.evaluation.reward_model import outcome_metrics, process_metrics, solution_scores
 from dsmath.models.scorer import Scorer, token_scores
 from dsmath.training.module import TrainingModule, gather_to_all, peak_memory_mb
+from dsmath.training.sharding import gathered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -87,7 +88,8 @@ class RewardModelling(TrainingModule):
             self.report(self.validation())  # where learning starts from
         started = time.perf_counter()
         self.model.train()
-        metrics = self.update(self._losses(batch), batch.ids)
+        count = len(range(0, len(batch), self._micro_batch_size))
+        metrics = self.update(self._losses(batch), batch.ids, count=count)
         seconds = time.perf_counter() - started
         metrics |= {
             "tokens_per_second": float(batch.attention_mask.sum()) / seconds,
@@ -105,13 +107,14 @@ class RewardModelling(TrainingModule):
         """Metrics of the held-out solutions, each named `validation_…`; ranks share the work and find the same."""
         held_out = self._data.validation
         rank, ranks = self.global_rank, self.trainer.world_size
-        own = solution_scores(
-            self.model,
-            self._tokenizer,
-            held_out[rank::ranks],
-            kind=self._kind,
-            micro_batch_size=self._micro_batch_size,
-        )
+        with gathered(self.model):
+            own = solution_scores(
+                self.model,
+                self._tokenizer,
+                held_out[rank::ranks],
+                kind=self._kind,
+                micro_batch_size=self._micro_batch_size,
+            )
         scores: list[list[float]] = [[] for _ in held_out]
         for other, found in enumerate(gather_to_all(own)):
             scores[other::ranks] = found

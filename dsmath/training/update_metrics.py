@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from dsmath.rl.experience import Experience
+from dsmath.rl.kl import kl_estimate
 from dsmath.rl.log_probs import SequenceTerms
 
 
@@ -17,6 +18,8 @@ class UpdateMetrics:
         self.outputs = 0
         self.ratio_max = 0.0
         self.gap: float | None = None
+        self.compared: dict[str, float] = {}  # sums over the response tokens that a sampler gave log-probabilities of
+        self.compared_tokens = 0
         self.divergence: float | None = None  # Σ log(π_θ / π_ref) over the outputs' tokens
         self.pairs = 0
         self.margin = 0.0
@@ -32,11 +35,22 @@ class UpdateMetrics:
         if terms.entropy is not None:
             self.add_sums({"entropy": float(terms.entropy.detach().masked_fill(~mask, 0).sum())})
         if bool((part.sampled_log_probs != 0).any()):  # known outputs have none
-            gap = (log_probs - part.sampled_log_probs).masked_fill(~mask, 0).abs().max()
-            self.gap = max(self.gap or 0.0, float(gap))
+            # later updates of an exploration learn from what the policy before the first one sampled
+            self._compare(log_probs if part.old_log_probs is None else part.old_log_probs, part.sampled_log_probs, mask)
         if part.reference_log_probs is not None:
             ratio = (log_probs - part.reference_log_probs).masked_fill(~mask, 0).sum()
             self.divergence = (self.divergence or 0.0) + float(ratio)
+
+    def _compare(self, trained: Tensor, sampled: Tensor, mask: Tensor) -> None:
+        """What the trainer and the sampler say about the same tokens, before anything was learned from them."""
+        trained, sampled = trained[mask], sampled[mask]
+        gap = (trained - sampled).abs()
+        values = [gap, kl_estimate(sampled, trained, estimator="k3"), (trained - sampled).exp()]
+        largest, *sums = torch.stack([gap.max(), *(value.sum() for value in values)]).tolist()
+        self.gap = max(self.gap or 0.0, largest)
+        self.compared_tokens += len(gap)
+        for name, total in zip(("sampler_gap_mean", "rollout_kl", "rollout_ratio"), sums, strict=True):
+            self.compared[name] = self.compared.get(name, 0.0) + total
 
     def means(self) -> dict[str, float]:
         """Means over tokens, outputs or pairs, by the names under which they are logged."""
@@ -48,6 +62,7 @@ class UpdateMetrics:
             metrics["ratio_max"] = self.ratio_max
         if self.gap is not None:
             metrics["sampler_gap"] = self.gap
+            metrics |= {name: total / self.compared_tokens for name, total in self.compared.items()}
         if self.divergence is not None:
             metrics["kl_per_output"] = self.divergence / max(self.outputs, 1)
         return metrics

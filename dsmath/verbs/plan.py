@@ -1,8 +1,10 @@
 """`dsmath plan …`: the stages of an experiment, which are found and which are to be built, and what each reads.
 
-Of a sweep: what its points share and its jobs; with launcher=slurm also what SLURM is asked for.
+Then what they need: memory of each model, tokens, operations and time (docs/planning.md). Of a sweep: what its points
+share and its jobs, and how its points compare in memory and time; with launcher=slurm also what SLURM is asked for.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,16 +14,20 @@ from dsmath.graph.chain import nodes
 from dsmath.graph.graph import Node
 from dsmath.graph.store import Store
 from dsmath.launch.request import request_of
+from dsmath.planning.plan import plans
+from dsmath.planning.report import Point, Table, cost_table, memory_table, peak_table, remarks, sweep_table
 from dsmath.sweeps.units import is_there, units
+from dsmath.tracking.naming import varied
 from dsmath.verbs.run import is_sweep, require_prompts, told
 from dsmath.work import SCRATCH
 
 
 def plan(overrides: Sequence[str]) -> None:
-    """Print the graph; nothing is built or written.
+    """Print the graph and what it needs; nothing is built or written.
 
     Raises:
-        UserError: for a config that cannot run, or an input file that is missing.
+        UserError: for a config that cannot run, an input file that is missing, a device that is not known, or a model
+            whose config cannot be read.
     """
     with composer() as compose:
         if is_sweep(overrides):
@@ -44,6 +50,51 @@ def plan(overrides: Sequence[str]) -> None:
     print(f"\n{len(every) - to_build} found, {to_build} to build")
     if e.launcher.slurm is not None:
         print(f"SLURM is asked for {_asked(e)}")
+    _needs(e)
+
+
+def _needs(e: Experiment) -> None:
+    """Memory, work and time of the stages that train or sample."""
+    found = plans(e)
+    if not found:
+        return
+    for table in (memory_table(e, found), peak_table(found), cost_table(found)):
+        _show(table)
+    _say(remarks(e, found))
+
+
+def _needs_of_sweep(points: Sequence[Composed]) -> None:
+    """How the points compare."""
+    found = [Point(varied(p.overrides), p.experiment, plans(p.experiment)) for p in points]
+    if not all(point.plans for point in found):
+        return
+    table, said = sweep_table(found)
+    _show(table)
+    _say(said)
+
+
+def _show(table: Table) -> None:
+    """A table in columns; on a terminal it is drawn."""
+    print(f"\n{table.title}")
+    if sys.stdout.isatty():
+        from rich.box import SIMPLE
+        from rich.console import Console
+        from rich.table import Table as Drawn
+
+        drawn = Drawn(*table.names, box=SIMPLE)
+        for row in table.rows:
+            drawn.add_row(*row)
+        Console().print(drawn)
+        return
+    widths = [max(map(len, column)) for column in zip(table.names, *table.rows, strict=True)]
+    for row in (table.names, *table.rows):
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _say(lines: Sequence[str]) -> None:
+    print()
+    for line in lines:
+        print(line)
 
 
 def _plan_sweep(points: Sequence[Composed]) -> None:
@@ -60,6 +111,7 @@ def _plan_sweep(points: Sequence[Composed]) -> None:
     if first.launcher.slurm is not None:
         for asked in dict.fromkeys(_asked(point.experiment) for point in points):
             print(f"SLURM is asked for {asked}, for each")
+    _needs_of_sweep(points)
 
 
 def _asked(e: Experiment) -> str:

@@ -144,6 +144,8 @@ def _requirements(e: Experiment, stages: set[str], *, sweep: bool) -> dict[str, 
         found[f"crawl {e.crawl} {e.decontamination} {e.corpus} {e.annotation}"] = partial(_require_crawl, e)
     if e.tools.name == "python" and stages & {"rl", "answers"}:
         found["sandbox"] = _require_sandbox
+    if e.lora.name != "none" and stages & {"sft", "rl"}:
+        found["adapters"] = _require_adapters
     policy = e.model.policy
     if policy.target == "dsmath.models.load.pretrained":
         found[str(policy)] = partial(_require_model, str(policy.arguments["path"]))
@@ -212,6 +214,13 @@ def _require_sandbox() -> None:
     from dsmath.sandbox.executor import require
 
     require()
+
+
+def _require_adapters() -> None:
+    """The library that adapters come from is installed."""
+    from dsmath.models.lora import require_adapters
+
+    require_adapters()
 
 
 def _require_model(path: str) -> None:

@@ -61,7 +61,7 @@ def test_plan_says_what_is_to_build_and_writes_nothing(dsmath: Dsmath) -> None:
     code, out, err = dsmath("plan", "experiment=smoke")
     assert (code, err) == (0, "")
     assert out.splitlines()[0] == "smoke: eval and what it needs, in the store store/"
-    assert out.splitlines()[-1] == "0 found, 6 to build"
+    assert "\n0 found, 6 to build\n" in out
     assert out.count("to build  ") == 6
     assert not list(Path.cwd().iterdir())
 
@@ -75,7 +75,7 @@ def test_plan_says_what_is_found(dsmath: Dsmath) -> None:
     Store(Path("store")).build("sft", sft.fingerprint, lambda folder: {}, describe={})
     _, out, _ = dsmath("plan", "stage=sft")
     assert f"{sft.fingerprint}  found" in out
-    assert out.splitlines()[-1] == "1 found, 0 to build"
+    assert "\n1 found, 0 to build\n" in out
 
 
 def test_plan_of_a_sweep_says_what_its_points_share_and_what_slurm_is_asked_for(dsmath: Dsmath) -> None:
@@ -88,11 +88,52 @@ def test_plan_of_a_sweep_says_what_its_points_share_and_what_slurm_is_asked_for(
     assert len(shared) == 2
     assert all("  builds sft for several points" in line for line in lines[2:4])
     assert [line.split("  after ")[1] for line in lines if line.startswith("  point ")] == shared * 2
-    assert lines[-1] == (
+    assert (
         "SLURM is asked for 1 node with 2 CPUs and 16 GB of its default partition for 90 minutes, told 120 s before "
         "their end, for each"
-    )
+    ) in lines
     assert not list(Path.cwd().iterdir())
+
+
+def test_plan_has_a_line_of_memory_for_every_model_and_one_of_work_for_every_stage(dsmath: Dsmath) -> None:
+    _, out, _ = dsmath("plan", "experiment=smoke", "stage=rl", "algorithm=ppo")
+    memory, peak, work = (part.splitlines() for part in out.split("\n\n")[-4:-1])
+    assert memory[0] == "Memory of one device, predicted (1 × CPU, 32-true)"
+    assert " ".join(memory[1].split()) == "stage model parameters gradients optimizer activations KV cache logits"
+    held = [(line[2:6].strip(), line[7:20].strip()) for line in memory[2:]]
+    assert held == [("sft", "policy"), ("rl", "policy"), ("rl", "reference"), ("rl", "value model")]
+    assert [line.split()[0] for line in peak[2:]] == ["sft", "rl"]
+    assert all("  fits  " in line for line in peak[2:])
+    assert [line.split()[:2] for line in work[2:]] == [["sft", "4"], ["rl", "3"]]
+    assert out.splitlines()[-1].startswith("assumed: outputs as long as allowed, 40% of peak operations")
+
+
+def test_plan_of_ppo_against_grpo_shows_what_the_critic_costs_at_7b(dsmath: Dsmath) -> None:
+    """§4.1.1: GRPO forgoes the critic."""
+    code, out, err = dsmath("plan", "ablation=ppo_vs_grpo", "experiment=grpo_7b", "hardware=h100x8", "seed=0")
+    assert (code, err) == (0, "")
+    table = out.split("\n\n")[-2].splitlines()
+    assert table[0].startswith("The stage rl, predicted (8 × h100-80gb, bf16-mixed, ")
+    held = {line.split()[0]: line for line in table[2:]}
+    assert "policy, reference, reward model  " in held["algorithm=grpo"]
+    assert "policy, reference, reward model, value model  " in held["algorithm=ppo"]
+    (said,) = [line for line in out.splitlines() if line.startswith("algorithm=ppo needs ")]
+    assert " more than algorithm=grpo at its peak (" in said
+    assert "; its value model alone takes " in said
+
+
+def test_plan_of_a_model_whose_config_cannot_be_read_says_what_is_expected(dsmath: Dsmath) -> None:
+    Path("model").mkdir()
+    Path("model/config.json").write_text('{"model_type": "llama", "hidden_size": 64}', encoding="utf-8")
+    code, _, err = dsmath("plan", "experiment=smoke", "model=hf", "model.policy.path=model", "stage=sft")
+    assert code == 2
+    assert err == "dsmath: model/config.json: num_attention_heads = None: expected a whole number from 1\n"
+
+
+def test_plan_for_hardware_that_is_not_known_names_the_nearest(dsmath: Dsmath) -> None:
+    code, _, err = dsmath("plan", "experiment=smoke", "hardware.device=h100-80g")
+    assert code == 2
+    assert err.startswith("dsmath: hardware.device = h100-80g: no such device is known, did you mean h100-80gb?; ")
 
 
 def test_diff_prints_each_key_that_differs(dsmath: Dsmath) -> None:

@@ -25,9 +25,9 @@ TEXTS = {
     + "kl = : no such option; there are implicit, loss_k3, none, reward_adaptive, reward_k1   [command line]",
     "=": ONE + "=: cannot be read as KEY=VALUE (the key is empty)   [command line]",
     "a": "dsmath: a: neither a verb nor KEY=VALUE; verbs are run, plan, annotate, rerun, diff, mcnemar, "
-    "compare, lineage, sync, grade, schema, status, resume",
+    "compare, lineage, export, sync, grade, schema, status, resume",
     "plna": "dsmath: plna: neither a verb nor KEY=VALUE, did you mean plan?; verbs are run, plan, annotate, "
-    "rerun, diff, mcnemar, compare, lineage, sync, grade, schema, status, resume",
+    "rerun, diff, mcnemar, compare, lineage, export, sync, grade, schema, status, resume",
     "run plan": "dsmath: run plan: expected one verb",
     "model=hf": ONE + "model.policy.path: no value; give one with model.policy.path=VALUE   [conf/model/hf.yaml:9]",
     "model=hf model.policy.path=./no/model": "dsmath: ./no/model: no such folder, and not a hub name (OWNER/NAME)",

@@ -16,6 +16,7 @@ from dsmath.models.load import Policy, tiny
 from dsmath.models.prompt import encode
 from dsmath.reward.extract import extract_answer
 from dsmath.rl.sampler import Rollout, as_rollout
+from dsmath.rollout.own import OwnEngine
 from dsmath.sandbox.executor import require
 
 SETTINGS = Evaluation(
@@ -52,16 +53,17 @@ def ask(
 ) -> list[Answer]:
     """The answers when the model says these texts, in the order of questions and samples."""
 
-    def scripted(model: Any, prompts: list[list[int]], *, samples_per_prompt: int, **rest: Any) -> Rollout:
+    def scripted(prompts: list[list[int]], *, samples_per_prompt: int, **rest: Any) -> Rollout:
         each = [prompt for prompt in prompts for _ in range(samples_per_prompt)]
         tokens = [[*encode(policy.tokenizer, text), int(policy.tokenizer.eos_token_id)] for text in texts]
-        return as_rollout(each, tokens, pad_token_id=int(policy.tokenizer.pad_token_id), device=model.device)
+        return as_rollout(each, tokens, pad_token_id=int(policy.tokenizer.pad_token_id), device=policy.model.device)
 
-    monkeypatch.setattr(answering, "generate", scripted)
+    engine = OwnEngine(policy=policy, max_rows=8)
+    monkeypatch.setattr(engine, "generate", scripted)
     count = len(texts) if greedy else len(texts) // SETTINGS.samples
     problems = [Problem(f"p{i}", f"How many are {i} and 1?", "", str(i + 1), {"steps": 1}) for i in range(count)]
     questions = [Question(i, p, style.render(policy.tokenizer, p)) for i, p in enumerate(problems)]
-    with Answerer(policy, style, SETTINGS, tools, seed=0) as answerer:
+    with Answerer(policy, engine, style, SETTINGS, tools, seed=0) as answerer:
         return answerer.greedy(questions) if greedy else answerer.sampled(questions)
 
 
@@ -125,17 +127,18 @@ def test_a_programs_last_line_is_the_answer(
 def test_with_tools_the_model_reads_what_its_code_printed(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: dict[str, Any] = {}
 
-    def loop(model: Any, tokenizer: Any, prompts: Any, run: Any, *, rounds: int, stop: Any, **rest: Any) -> Rollout:
+    def loop(generate: Any, tokenizer: Any, prompts: Any, run: Any, *, rounds: int, stop: Any, **rest: Any) -> Rollout:
         seen.update(rounds=rounds, stop=stop, **rest)
         tokens, output = encode(tokenizer, "```python\n1\n```"), encode(tokenizer, "\n```output\n1\n```\n")
         return as_rollout(
-            prompts, [[*tokens, *output, *tokens]], pad_token_id=0, device=model.device,
+            prompts, [[*tokens, *output, *tokens]], pad_token_id=0, device=policy.model.device,
             written=[[True] * len(tokens) + [False] * len(output) + [True] * len(tokens)],
         )  # fmt: skip
 
     monkeypatch.setattr(answering, "generate_with_tools", loop)
     question = Question(5, Problem("p", "1?", "", "1"), encode(policy.tokenizer, "1?"))
-    with Answerer(policy, Style(stop=("\nQ:",)), SETTINGS, PYTHON, seed=3) as answerer:
+    engine = OwnEngine(policy=policy, max_rows=8)
+    with Answerer(policy, engine, Style(stop=("\nQ:",)), SETTINGS, PYTHON, seed=3) as answerer:
         (answer,) = answerer.greedy([question])
     assert answer.tool_runs == 1
     assert answer.tokens == 2 * len(encode(policy.tokenizer, "```python\n1\n```"))

@@ -192,9 +192,15 @@ def test_a_stage_sees_only_the_sections_that_it_declares(compose: Composer, stag
     ("overrides", "message"),
     [
         (
-            ["hardware=h100x8", "hardware.strategy=fsdp", "sft.batch_size=8"],
-            "this version of dsmath can plan for hardware=h100x8 with 1 × 8 devices and strategy fsdp, but not run on "
-            "them yet; the devices of one machine run with hardware.num_nodes=1 hardware.strategy=ddp",
+            ["hardware=h100x8_4n", "sft.batch_size=64", "rl.batch_size=1024"],
+            "this version of dsmath can plan for hardware=h100x8_4n with 4 machines of 8 devices, but not run on them "
+            "yet; the devices of one machine run with hardware.num_nodes=1, with hardware.strategy=fsdp for models "
+            "that one device cannot hold",
+        ),
+        (
+            ["hardware=h100x8", "hardware.strategy=fsdp", "hardware.precision=16-mixed", "sft.batch_size=8"],
+            "hardware.precision = 16-mixed: scales its losses, which models in shards (hardware.strategy=fsdp) do not "
+            "have; use bf16-mixed, bf16-true or 32-true",
         ),
     ],
 )

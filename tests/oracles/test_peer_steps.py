@@ -22,7 +22,8 @@ from dsmath.rl.aggregation import token_weights
 from dsmath.rl.log_probs import sequence_log_probs
 from dsmath.rl.loss import policy_objective
 from dsmath.rl.sampler import as_rollout
-from dsmath.training import exploration
+from dsmath.rollout import own
+from dsmath.rollout.own import OwnEngine
 from dsmath.training.policy_optimisation import PolicyOptimisation
 
 pytestmark = pytest.mark.oracle
@@ -199,8 +200,8 @@ def module(model, tokenizer, given, *, updates, aggregation="sequence_mean", kl_
     steps = len(given) * updates
     learner = PolicyOptimisation(
         policy=policy, judge=judge, optim=ADAMW, schedule=Schedule("constant", 0, [], [], 1.0), steps=steps,
-        gradient_clip=CLIP_NORM, seed=0, micro_batch_size=5, validate_every=100, max_rows=100, flat_groups_warning=100,
-        **sections,
+        gradient_clip=CLIP_NORM, seed=0, micro_batch_size=5, validate_every=100, flat_groups_warning=100,
+        engine=OwnEngine(policy=policy, max_rows=100), **sections,
     )  # fmt: skip
     data = Prompts(
         problems=Problems(), policy=policy, prompt_style="plain", instruction="", batch_size=PROMPTS * GROUP_SIZE,
@@ -210,7 +211,7 @@ def module(model, tokenizer, given, *, updates, aggregation="sequence_mean", kl_
         accelerator="cpu", devices=1, max_steps=steps, max_epochs=-1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
-    with patch.object(exploration, "generate", lambda *_, **__: as_rolled_out(next(sampled), tokenizer)):
+    with patch.object(own, "generate", lambda *_, **__: as_rolled_out(next(sampled), tokenizer)):
         trainer.fit(learner, data)
     return model
 

@@ -11,6 +11,7 @@ from dsmath.data.problem import Problem
 from dsmath.models.load import Policy
 from dsmath.reward.math_shepherd import label_steps
 from dsmath.reward.rule import RewardResult
+from dsmath.rollout.own import OwnEngine
 
 sys.path.append(str(Path(__file__).parents[1] / "training"))
 from training_tools import small_policy
@@ -52,6 +53,7 @@ def label(policy: Policy, texts: Sequence[str], judge: Judge, **changed: object)
         [tokens(policy, "How many?\n", end=False)] * len(texts),
         [tokens(policy, text) for text in texts],
         judge,
+        generate=OwnEngine(policy=policy, max_rows=settings.pop("batch_rows")).generate,  # type: ignore[arg-type]
         **settings,  # type: ignore[arg-type]
     )
     return [[(step.end, step.share) for step in steps] for steps in found]

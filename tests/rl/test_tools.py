@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -86,7 +87,10 @@ def sample(model, run, prompts=PROMPTS, **changes):
         "rounds": 2, "samples_per_prompt": 1, "max_new_tokens": 90, "temperature": 1.0, "eos_token_id": EOS,
         "pad_token_id": PAD, "seed": 0,
     }  # fmt: skip
-    return generate_with_tools(model, TOKENIZER, prompts, run, **(options | changes))
+    options |= changes
+    ends = {name: options[name] for name in ("eos_token_id", "pad_token_id")}
+    own = partial(generate, model, max_rows=options.pop("max_rows", None), **ends)
+    return generate_with_tools(own, TOKENIZER, prompts, run, **options)
 
 
 def parts(rollout, row):

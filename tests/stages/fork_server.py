@@ -144,7 +144,7 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     from dsmath.stages import rl as rl_stage
     from dsmath.stages import sft as sft_stage
     from dsmath.stages import tokens as tokens_stage
-    from dsmath.training import exploration, language_modelling, policy_optimisation, tools
+    from dsmath.training import callbacks, exploration, language_modelling, policy_optimisation, tools
     from dsmath.training.callbacks import SaveState
 
     moment, _, number = fault.partition(":")
@@ -156,19 +156,23 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
     elif moment == "after exploring":
         before(policy_optimisation.PolicyOptimisation, "learn", die, times=times)
     elif moment == "while sampling":
-        before(exploration, "generate", die, times=times)
+        before(exploration.Explorer, "_generate", die, times=times)
     elif moment == "while a program runs":
         before(tools.Tool, "__call__", die, times=times)
     elif moment == "while answering":
-        before(answering, "generate", die, times=times)
+        before(answering.Answerer, "_generate", die, times=times)
     elif moment == "before a batch is kept":
         before(answers_stage, "write_answers", die, times=times)
     elif moment == "SIGTERM while answering":
-        before(answering, "generate", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
+        before(answering.Answerer, "_generate", lambda: os.kill(os.getpid(), signal.SIGTERM), times=times)
     elif moment == "before saving":
         before(SaveState, "save", die, times=times)
     elif moment == "half a checkpoint":
         half_a_checkpoint(times)
+    elif moment == "half a state in shards":  # what makes the folder one is missing
+        before(torch, "save", die, times=times)
+    elif moment == "before a state is linked":
+        before(callbacks, "synced", die, times=times)
     elif moment == "half a row":
         half_a_row(times)
     elif moment == "half a sample":

@@ -18,7 +18,8 @@ from dsmath.models.load import Policy
 from dsmath.models.scorer import scorer_from_policy
 from dsmath.reward.rule import RewardResult
 from dsmath.rl.sampler import Rollout, as_rollout
-from dsmath.training import exploration
+from dsmath.rollout import own
+from dsmath.rollout.own import OwnEngine
 from dsmath.training.language_modelling import LanguageModelling
 from dsmath.training.policy_optimisation import PolicyOptimisation
 
@@ -42,7 +43,7 @@ def sampler(monkeypatch: pytest.MonkeyPatch) -> None:
         found = outputs()[: len(each)]
         return as_rollout(each, found, pad_token_id=pad_token_id, device=model.device)
 
-    monkeypatch.setattr(exploration, "generate", generate)
+    monkeypatch.setattr(own, "generate", generate)
 
 
 def judge(problems: Any, completions: Any) -> list[RewardResult]:
@@ -55,7 +56,8 @@ def module_of(policy: Policy, *overrides: str, steps: int = 1, micro: int = 6, *
     sections = settings(*overrides, **{"sampling": {"group_size": GROUP, "max_new_tokens": LENGTH}} | changed)
     return PolicyOptimisation(
         policy=policy, optim=SGD, schedule=CONSTANT, steps=steps, gradient_clip=1e9, seed=0,
-        micro_batch_size=micro, validate_every=100, max_rows=100, flat_groups_warning=2,
+        micro_batch_size=micro, validate_every=100, flat_groups_warning=2,
+        engine=OwnEngine(policy=policy, max_rows=100),
         **{"judge": judge} | objects, **sections,
     )  # fmt: skip
 
@@ -237,14 +239,14 @@ def test_a_penalty_in_the_reward_is_normalised_with_it_in_grpo(sampler: None) ->
 
 def test_truncated_outputs_teach_nothing_when_masked(sampler: None, monkeypatch: pytest.MonkeyPatch) -> None:
     cut = [1, 4]
-    original = exploration.generate
+    original = own.generate
 
     def generate(*arguments: Any, **named: Any) -> Rollout:
         rollout = original(*arguments, **named)
         rollout.truncated[cut] = True
         return rollout
 
-    monkeypatch.setattr(exploration, "generate", generate)
+    monkeypatch.setattr(own, "generate", generate)
     for empty_rows, counted in (("count", N), ("skip", N - len(cut))):
         policy, expected = small_policy(), small_policy()
         step_by_coefficients(
@@ -423,7 +425,7 @@ def test_dynamic_sampling_exchanges_flat_groups_for_other_questions(monkeypatch:
         good = [p.id != first.problems[0].id and i % GROUP == 0 for i, p in enumerate(problems)]
         return [RewardResult(reward=float(g), correct=g, formatted=False, answer=None) for g in good]
 
-    monkeypatch.setattr(exploration, "generate", generate)
+    monkeypatch.setattr(own, "generate", generate)
     module = module_of(policy, "algorithm=grpo", judge=verdict, algorithm={"dynamic_sampling": 3})
     found = fit(module, data_of(policy), 1)[0]
     assert asked[0] == list(first.tokens)

@@ -13,7 +13,8 @@ from dsmath.data.modules import Prompts
 from dsmath.models.load import Policy
 from dsmath.reward.rule import RewardResult
 from dsmath.rl.sampler import Rollout, as_rollout
-from dsmath.training import exploration
+from dsmath.rollout import own
+from dsmath.rollout.own import OwnEngine
 from dsmath.training.policy_optimisation import PolicyOptimisation
 
 GROUP, QUESTIONS, LENGTH, BETA, EPSILON = 3, 4, 6, 0.04, 1e-6
@@ -59,7 +60,8 @@ def module_of(policy: Policy, **changed: Any) -> PolicyOptimisation:
     return PolicyOptimisation(
         policy=policy, optim=s["optim"], schedule=CONSTANT, steps=s["explorations"] * s["updates"],
         gradient_clip=s["clip"], seed=0, judge=judge_with(s["rewards"]),
-        micro_batch_size=s["micro"], validate_every=100, max_rows=100, flat_groups_warning=4, **sections,
+        micro_batch_size=s["micro"], validate_every=100, flat_groups_warning=4,
+        engine=OwnEngine(policy=policy, max_rows=100), **sections,
     )  # fmt: skip
 
 
@@ -79,7 +81,7 @@ def outputs(monkeypatch: pytest.MonkeyPatch) -> None:
         each = [list(p) for p in prompts for _ in range(GROUP)]
         return as_rollout(each, fixed_outputs(prompts), pad_token_id=pad_token_id, device=model.device)
 
-    monkeypatch.setattr(exploration, "generate", generate)
+    monkeypatch.setattr(own, "generate", generate)
 
 
 def log_probs(model: Any, prompt: list[int], output: list[int]) -> torch.Tensor:

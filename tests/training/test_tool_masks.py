@@ -18,7 +18,8 @@ from dsmath.models.load import Policy
 from dsmath.reward.rule import RewardResult
 from dsmath.rl.experience import Experience
 from dsmath.rl.sampler import Rollout, as_rollout
-from dsmath.training import exploration
+from dsmath.rollout import own
+from dsmath.rollout.own import OwnEngine
 from dsmath.training.language_modelling import LanguageModelling
 from dsmath.training.policy_optimisation import PolicyOptimisation
 from dsmath.training.tools import Tool
@@ -56,7 +57,7 @@ def sampler(monkeypatch: pytest.MonkeyPatch) -> None:
         each = [list(p) for p in prompts for _ in range(samples_per_prompt)]
         return as_rollout(each, outputs(), pad_token_id=pad_token_id, device=model.device, written=written())
 
-    monkeypatch.setattr(exploration, "generate", generate)
+    monkeypatch.setattr(own, "generate", generate)
 
 
 def judge(problems: Any, completions: Any) -> list[RewardResult]:
@@ -67,7 +68,8 @@ def module_of(policy: Policy, *overrides: str, micro: int = 6, **changed: Any) -
     sections = settings(*overrides, **{"sampling": {"group_size": GROUP, "max_new_tokens": LENGTH}} | changed)
     return PolicyOptimisation(
         policy=policy, judge=judge, optim=SGD, schedule=CONSTANT, steps=1, gradient_clip=1e9, seed=0,
-        micro_batch_size=micro, validate_every=100, max_rows=100, flat_groups_warning=2, **sections,
+        micro_batch_size=micro, validate_every=100, flat_groups_warning=2,
+        engine=OwnEngine(policy=policy, max_rows=100), **sections,
     )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""What an experiment will need before it runs: memory, tokens, operations and time, from its config alone."""

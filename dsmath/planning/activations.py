@@ -1,0 +1,110 @@
+"""Bytes that a forward pass keeps for the backward pass, counted tensor by tensor for a Llama-like layer.
+
+H is the width of the hidden states, A that of all heads, K that of all keys, I that of the feed-forward part.
+"""
+
+from dataclasses import dataclass
+
+from dsmath.planning.lengths import Tokens
+from dsmath.planning.shape import Shape
+
+FLOAT32 = 4
+LOGITS = 2**24  # elements of logits that the head makes at once (dsmath/rl/log_probs.py)
+LOGITS_KEPT = 5  # float32 tensors of that size at the deepest point of a chunk's backward pass
+LOGITS_READ = 4  # and without a gradient
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """Bytes of a number: of the weights as they are kept, in linear layers and attention, between layers.
+
+    `casts`: every forward pass makes copies of the weights for its linear layers, which the backward pass needs.
+    """
+
+    weights: int
+    linear: int
+    stream: int
+    casts: bool = False
+
+    @property
+    def norm(self) -> int:
+        """Bytes an element that a normalisation keeps: what it read in float32, normalised, and scaled."""
+        return FLOAT32 + self.stream + self.linear
+
+
+def numbers(precision: str, weights: int, *, is_sharded: bool = False) -> Numbers:
+    """What `hardware.precision` makes of weights with so many bytes, in Lightning's training."""
+    if precision == "32-true":
+        return Numbers(weights, weights, weights)
+    if precision == "bf16-true":
+        return Numbers(2, 2, 2)
+    if is_sharded:  # FSDP gathers weights in bfloat16, and casts what a layer reads
+        return Numbers(weights, 2, 2)
+    return Numbers(weights, 2, weights, casts=weights > 2)
+
+
+def layer_bytes(shape: Shape, tokens: Tokens, number: Numbers) -> float:
+    """What one layer keeps of a micro-batch."""
+    total, hidden = tokens.total, shape.hidden
+    norms = shape.norms * hidden * total * number.norm
+    norms += shape.head_norms // 2 * (shape.attention + shape.keys) * total * (FLOAT32 + number.stream)
+    # gate, its activation, up, and their product
+    feed_forward = 4 * shape.intermediate * total
+    return norms + (feed_forward + _attention(shape, tokens)) * number.linear + _masks(shape, tokens, number)
+
+
+def _attention(shape: Shape, tokens: Tokens) -> float:
+    """Elements that attention keeps: queries, keys and values, what it gave, and that in the order of tokens."""
+    width, keys, repeats = shape.attention, shape.keys, shape.heads // shape.kv_heads
+    # where several heads share a key, the repeated keys and values are kept instead
+    rotated = (width + (2 * keys if repeats == 1 else 0)) * tokens.total
+    if not tokens.prompts:  # rows of one document or several: transformers' own attention
+        return rotated + width * tokens.total + (2 * width * tokens.total if repeats > 1 else 0)
+    # grouped (dsmath/models/grouped.py): completions' queries are gathered, their keys joined to the prompt's
+    prompts = tokens.prompts * tokens.prompt
+    gathered = width * tokens.completions + 2 * keys * tokens.seen
+    repeated = 2 * width * prompts if repeats > 1 else 0
+    return rotated + gathered + repeated + 2 * width * tokens.total
+
+
+def _masks(shape: Shape, tokens: Tokens, number: Numbers) -> float:
+    """Bytes of what completions may see, a number for each pair; one for all rows of a prompt."""
+    if not tokens.prompts:
+        return 0
+    repeats = shape.heads // shape.kv_heads
+    return tokens.prompts * repeats * tokens.completion * (tokens.prompt + tokens.completion) * number.linear
+
+
+def model_bytes(shape: Shape, tokens: Tokens, number: Numbers, *, checkpointing: bool) -> float:
+    """What the transformer keeps of a micro-batch, the copies of its weights included.
+
+    With activation checkpointing the layers' inputs, and one layer whole while it is computed again.
+    """
+    own = layer_bytes(shape, tokens, number)
+    if number.casts:
+        own += shape.layer_matrices * number.linear
+    inputs = shape.layers * shape.hidden * tokens.total * number.stream
+    layers = inputs + own if checkpointing else shape.layers * own
+    last = shape.hidden * tokens.total * (FLOAT32 + number.stream)  # the last normalisation
+    return layers + last
+
+
+def head_bytes(shape: Shape, tokens: Tokens, number: Numbers, *, is_learned: bool = True) -> float:
+    """What the head keeps and makes for the completions: states, a chunk of logits, the gradient of its weights."""
+    states = tokens.completions * shape.hidden * number.linear
+    chunks = -(-tokens.completions * shape.vocabulary // LOGITS)
+    logits = min(tokens.completions * shape.vocabulary, LOGITS) * FLOAT32 * LOGITS_KEPT
+    gradients = min(chunks, 2) * shape.embedding * number.weights  # a chunk's beside the sum of those before
+    return states + logits + (gradients if is_learned else 0)
+
+
+def reading_bytes(shape: Shape, tokens: Tokens, number: Numbers) -> float:
+    """What a forward pass without a gradient has at once: a layer's widest moment."""
+    wide = 3 * shape.intermediate + shape.hidden
+    own = tokens.total * (wide * number.linear + 2 * shape.hidden * number.stream)
+    return own + (shape.layer_matrices * number.linear if number.casts else 0)
+
+
+def read_logits_bytes(shape: Shape, tokens: Tokens) -> float:
+    """A chunk of logits without a gradient."""
+    return min(tokens.completions * shape.vocabulary, LOGITS) * FLOAT32 * LOGITS_READ
