@@ -31,7 +31,8 @@ class TRL:
             aux_loss_enabled=False, beta=kl_coef, loss_type="grpo", epsilon_low=0.2, epsilon_high=0.2,
             importance_sampling_level="token", current_gradient_accumulation_steps=1, top_entropy_quantile=1.0,
             off_policy_mask_threshold=None, use_vllm=False, vllm_importance_sampling_correction=False,
-            _entropy_bonus_enabled=False, max_completion_length=1, _metrics=collections.defaultdict(lambda: collections.defaultdict(list)),
+            _entropy_bonus_enabled=False, max_completion_length=1,
+            _metrics=collections.defaultdict(lambda: collections.defaultdict(list)),
         )  # fmt: skip
         forward = self._class._get_per_token_logps_and_entropies
         self._trainer._get_per_token_logps_and_entropies = partial(forward, self._trainer)

@@ -20,6 +20,7 @@ class AdamW:
     betas: list[OpenShare]
     eps: Positive
     weight_decay: NonNegative
+    fused: bool
 
 
 @dataclass(frozen=True)

@@ -254,6 +254,19 @@ class Layout:
         return torch.tensor(values, dtype=torch.long, device=self._device)
 
 
+class Documents:
+    """Whole documents behind each other in the flat row, each looking back at itself."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self._lengths = list(lengths)
+
+    def attend(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scaling: float | None, dropout: float
+    ) -> Tensor:
+        """See `Attending`."""
+        return attend_to_itself(query, key, value, self._lengths, scaling=scaling, dropout=dropout)
+
+
 def _attend_bundle(
     bundle: _Bundle, states: tuple[Tensor, Tensor, Tensor], prompt: tuple[Tensor, Tensor], options: dict[str, Any]
 ) -> Float[Tensor, "tokens heads size"]:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from dsmath.models.grouped import Layout, can_group, head_of, hidden_states
+from dsmath.models.grouped import Documents, Layout, can_group, head_of, hidden_states
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -79,6 +79,36 @@ def sequence_terms(
     )
     values = None if value_head is None else layout.padded(value_head(states).squeeze(-1).float())
     return SequenceTerms(layout.padded(log_probs), layout.padded(entropy) if with_entropy else None, values)
+
+
+def packed_log_probs(
+    model: "PreTrainedModel",
+    tokens: Int[Tensor, "rows length"],
+    positions: Int[Tensor, "rows length"],
+    learned: Bool[Tensor, "rows length"],
+) -> Float[Tensor, "rows length-1"]:
+    """The log-probability of every learned token after what is before it in its document; 0 at the others.
+
+    Rows are documents behind each other: `positions` restart at 0 with each. Documents without a learned token, such as
+    padding, are not computed. Gradients flow to the model.
+    """
+    if not can_group(model):
+        # positions without a mask: transformers keeps documents of a row apart where positions restart
+        logits = model(input_ids=tokens, position_ids=positions, use_cache=False).logits[:, :-1]
+        return token_log_probs(logits, tokens[:, 1:], temperature=1.0) * learned[:, 1:]
+    document = (positions == 0).reshape(-1).cumsum(0) - 1  # of every token; no document goes on in the next row
+    needed = torch.bincount(document, weights=learned.reshape(-1).double()) > 0
+    if not bool(needed.any()):
+        needed[:1] = True  # a forward pass all the same: other ranks may need it
+    places = needed[document].nonzero().squeeze(1)
+    layout = Documents(torch.bincount(document)[needed].tolist())
+    flat = tokens.reshape(-1)
+    foretold = learned.reshape(-1)[places] & (positions.reshape(-1)[places] > 0)
+    after = foretold.nonzero().squeeze(1)
+    states = hidden_states(model, flat[places], positions.reshape(-1)[places], layout, at=after - 1)
+    log_probs, _ = head_log_probs(states, head_of(model), flat[places][after], temperature=1.0)
+    found = log_probs.new_zeros(flat.shape).index_put((places[after],), log_probs)
+    return found.view(tokens.shape)[:, 1:]
 
 
 def head_log_probs(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dsmath.data.packing import PackedBatch
-from dsmath.rl.log_probs import token_log_probs
+from dsmath.rl.log_probs import packed_log_probs
 from dsmath.training.module import TrainingModule, peak_memory_mb
 from dsmath.training.sharding import gathered
 
@@ -86,10 +86,7 @@ class CausalLanguageModelling(TrainingModule):
 
     def _negative_log_likelihood(self, batch: PackedBatch) -> Tensor:
         """`[rows, length - 1]`, zero where nothing is learned."""
-        # positions without a mask: transformers keeps documents of a row apart where positions restart
-        logits = self.model(input_ids=batch.tokens, position_ids=batch.positions, use_cache=False).logits[:, :-1]
-        log_probs = token_log_probs(logits, batch.tokens[:, 1:], temperature=1.0)
-        return -log_probs * batch.learned[:, 1:]
+        return -packed_log_probs(self.model, batch.tokens, batch.positions, batch.learned)
 
 
 class LanguageModelling(CausalLanguageModelling):

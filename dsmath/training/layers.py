@@ -14,7 +14,8 @@ def decoder_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
 
 def checkpoint_activations(model: Any) -> None:
     """Keep a layer's input alone and compute the rest anew in the backward pass; evaluation mode is as before."""
-    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable  # its old name
+    old = "gradient_checkpointing_enable"  # its name in earlier versions of transformers
+    enable = getattr(model, "activation_checkpointing_enable", None) or getattr(model, old)
     enable({"use_reentrant": False})
 
 

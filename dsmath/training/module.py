@@ -154,6 +154,7 @@ class TrainingModule(L.LightningModule):
             norms[f"{part.name}_gradient_norm" if norms else "gradient_norm"] = norm
         rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
+        optimizer.zero_grad()  # what samples next needs the memory
         scheduler.step()
         return {"loss": found[0], "learning_rate": rate, **norms}
 

@@ -201,7 +201,7 @@ def arm(fault: str) -> None:  # noqa: PLR0912 - a table of moments
         store.shutil.rmtree = last_act
     elif moment == "NaN":
         poison(policy_optimisation, "policy_objective", times)
-        poison(language_modelling, "token_log_probs", times)
+        poison(language_modelling, "packed_log_probs", times)
     elif moment == "a bug":
         before(torch.optim.AdamW, "step", lambda: 1 // 0, times=times)
     elif moment == "SIGTERM for all":

@@ -45,8 +45,8 @@ def test_shards_learn_what_one_rank_learns(shards: dict[str, Any], undisturbed: 
         ("half a state in shards:2", "before a state is linked", "before the optimizer's step:7"),
         pytest.param(
             (
-                *("before saving", "before the optimizer's step:4", "helper: before saving:2", "before saving:2"),
-                *("before the model is kept", "while sampling:2", "helper: while sampling", "after exploring:2"),
+                *("before saving", "helper: before saving", "while sampling:2", "helper: while sampling:2"),
+                *("after exploring:2", "before saving:2", "before the model is kept"),
             ),
             marks=pytest.mark.slow,
         ),
@@ -63,7 +63,9 @@ def test_killed_ranks_go_on_to_the_same_bits(
     assert_as_undisturbed(done.store, shards)
 
 
-@pytest.mark.parametrize("others", [ONE, DDP], ids=["one rank", "ddp"])
+@pytest.mark.parametrize(
+    "others", [pytest.param(ONE, id="one rank"), pytest.param(DDP, id="ddp", marks=pytest.mark.slow)]
+)
 def test_a_state_goes_on_with_other_ranks_and_back(
     dsmath: Dsmath, tmp_path: Path, undisturbed: dict[str, Any], others: tuple[str, ...]
 ) -> None:

@@ -38,7 +38,7 @@ class Tiny(TrainingModule):
             model.config.tie_word_embeddings = False
             head = model.get_output_embeddings()
             head.weight = torch.nn.Parameter(head.weight.detach().clone())
-        super().__init__(model=model.to(dtype or torch.float32), optim=partial(torch.optim.AdamW, lr=0.01),
+        super().__init__(model=model.to(dtype or torch.float32), optim=partial(torch.optim.AdamW, lr=0.01, fused=True),
                          schedule=CONSTANT, steps=2, gradient_clip=0.3, seed=0)  # fmt: skip
         self.value_head = torch.nn.Linear(16, 1)
         torch.nn.init.ones_(self.value_head.weight)
