@@ -33,10 +33,10 @@ from dsmath.models.load import Policy, parameter_count
 from dsmath.models.scorer import scorer_from_policy
 from dsmath.reward.model import ModelReward
 from dsmath.rl.sampler import as_rollout, generate
-from dsmath.training.layers import compile_layers
+from dsmath.training.layers import checkpoint_activations, compile_layers
 from dsmath.training.pretraining import Pretraining
 
-PARTS = {"sampler": 150, "update": 60, "pretrain": 110, "memory": 70}  # seconds at most
+PARTS = {"sampler": 80, "update": 75, "pretrain": 110, "memory": 100}  # seconds at most
 SMOLLM2 = Llama(30, 576, 1536, 9, 3, 49_152, tied=True)  # SmolLM2-135M's sizes
 DEEPSEEK = Llama(24, 2048, 5504, 16, 16, 32_256, tied=False)  # deepseek-coder-1.3b's
 LARGER = (
@@ -173,21 +173,25 @@ def update(run: Run) -> None:
     for name, shape in run.shapes().items():
         prompts = run.prompts(2 if run.smoke else 8, shape.vocabulary)
         load = Load(name, shape, prompts, 2, 8, 2, 2) if run.smoke else Load(name, shape, prompts, 16, 256, 32, 4)
-        with run.guarded(f"update, {name}"):
-            _own_update(run, load)
+        for checkpointing in (False, True):
+            with run.guarded(f"update, {name}, checkpointing {checkpointing}"):
+                _own_update(run, load, checkpointing=checkpointing)
         for checkpointing in (False, True) if run.peer else ():
             with run.guarded(f"update, {name}, TRL, checkpointing {checkpointing}"):
                 _trl_update(run, load, checkpointing=checkpointing)
 
 
-def _own_update(run: Run, load: Load) -> None:
+def _own_update(run: Run, load: Load, *, checkpointing: bool) -> None:
     e = experiment(
         "algorithm=grpo", f"rl.batch_size={load.group * len(load.prompts)}", f"rl.micro_batch_size={load.micro}",
         f"sampling.group_size={load.group}", f"sampling.max_new_tokens={load.length}", "model.context_length=8192",
     )  # fmt: skip
-    module = module_of(run.policy(load.shape, torch.float32), e, steps=load.steps)
+    policy = run.policy(load.shape, torch.float32)
+    if checkpointing:
+        checkpoint_activations(policy.model)
+    module = module_of(policy, e, steps=load.steps)
     fit(module, [load.batch] * load.steps, accelerator=run.accelerator, precision=run.precision)
-    _add_update(run, load, "dsmath", module.explored[1:], module.learned[1:])
+    _add_update(run, load, f"dsmath, checkpointing {checkpointing}", module.explored[1:], module.learned[1:])
 
 
 def _add_update(run: Run, load: Load, side: str, explored: Sequence[Taken], learned: Sequence[Taken]) -> None:

@@ -24,6 +24,11 @@ class AdamW:
 
 
 @dataclass(frozen=True)
+class Recording:
+    record_steps: bool
+
+
+@dataclass(frozen=True)
 class LightningTrainer:
     enable_model_summary: bool
     num_sanity_val_steps: NonNegativeInt
@@ -194,7 +199,7 @@ SHIPPED: dict[str, Any] = {
     "dsmath.models.load.pretrained": Pretrained,
     "dsmath.models.load.smollm2_135m": SmolLM2,
     "dsmath.reward.rule.RuleReward": RuleReward,
-    "dsmath.rollout.own.OwnEngine": NoArguments,
+    "dsmath.rollout.own.OwnEngine": Recording,
     "dsmath.rollout.continuous.ContinuousEngine": NoArguments,
     "dsmath.rollout.vllm.VLLMEngine": NoArguments,
     "dsmath.training.language_modelling.LanguageModelling": NoArguments,

@@ -1,11 +1,14 @@
 """Token-by-token decoding for many rows at once: what the sampler asks of a model, and two ways to it.
 
 `GroupedDecoder` keeps the keys and values of every prompt once, for all rows that continue it, and of each row no more
-than its own completion. `PaddedDecoder` copies every prompt's cache to its rows and works for every architecture that
+than its own completion. On a GPU, where starting a small model's kernels takes longer than running them, it can record
+a step and play it back. `PaddedDecoder` copies every prompt's cache to its rows and works for every architecture that
 transformers' cache does.
 """
 
 import inspect
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,10 +45,12 @@ class Decoder(Protocol):
         ...
 
 
-def decoder_of(model: "PreTrainedModel", prompts: "Sequence[Sequence[int]]", samples: int) -> Decoder:
-    """A decoder of `samples` consecutive rows for every prompt."""
+def decoder_of(
+    model: "PreTrainedModel", prompts: "Sequence[Sequence[int]]", samples: int, *, record: bool = False
+) -> Decoder:
+    """A decoder of `samples` consecutive rows for every prompt; `record` as `GroupedDecoder` says."""
     if can_group(model):
-        return GroupedDecoder(model, prompts, samples)
+        return GroupedDecoder(model, prompts, samples, record=record)
     return PaddedDecoder(model, prompts, samples)
 
 
@@ -60,10 +65,19 @@ class _LayerCache:
 
 
 class GroupedDecoder:
-    """Attention over a prompt is one product for all of its rows; nothing is padded but prompts among each other."""
+    """Attention over a prompt is one product for all of its rows; nothing is padded but prompts among each other.
 
-    def __init__(self, model: "PreTrainedModel", prompts: "Sequence[Sequence[int]]", samples: int) -> None:
+    With `record` shapes stay as they are from step to step: one reads the whole room of the cache, with what is not
+    written yet left out. On a GPU steps are then played back.
+    """
+
+    def __init__(
+        self, model: "PreTrainedModel", prompts: "Sequence[Sequence[int]]", samples: int, *, record: bool = False
+    ) -> None:
         self._model = model
+        self._still = record
+        self._recorder = _Recorder(model) if record and model.device.type == "cuda" else None
+        self._at = torch.zeros(1, dtype=torch.long, device=model.device)  # of the token that is being written
         device = model.device
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
         self._starts = lengths.cumsum(0) - lengths
@@ -88,7 +102,7 @@ class GroupedDecoder:
         for seen in prefill.seen:
             keys, values = (of_all[0][:, self._gather].transpose(0, 1).contiguous() for of_all in seen)
             room = (rows, keys.shape[1], ROOM, keys.shape[-1])
-            self._layers.append(_LayerCache(keys, values, keys.new_empty(room), values.new_empty(room)))
+            self._layers.append(_LayerCache(keys, values, keys.new_zeros(room), values.new_zeros(room)))
         prefill.seen.clear()
         logits: Tensor = head_of(self._model)(states)
         return logits.index_select(0, self._prompt)
@@ -97,11 +111,21 @@ class GroupedDecoder:
         if self._done == self._layers[0].keys.shape[2]:
             for cache in self._layers:
                 cache.keys, cache.values = pad(cache.keys, (0, 0, 0, ROOM)), pad(cache.values, (0, 0, 0, ROOM))
+            self._forget()
+        self._at.fill_(self._done)
         self._done += 1
-        positions = self._lengths[self._prompt] + self._done - 1
-        states = hidden_states(self._model, tokens, positions, self)
-        logits: Tensor = head_of(self._model)(states)
+        positions = self._lengths[self._prompt] + self._at
+        if self._recorder is None:
+            return self._logits(tokens, positions)
+        return self._recorder(self._logits, tokens, positions)
+
+    def _logits(self, tokens: Int[Tensor, "rows"], positions: Int[Tensor, "rows"]) -> Float[Tensor, "rows vocabulary"]:
+        logits: Tensor = head_of(self._model)(hidden_states(self._model, tokens, positions, self))
         return logits
+
+    def _forget(self) -> None:
+        if self._recorder is not None:
+            self._recorder.forget()
 
     def keep(self, rows: Int[Tensor, "kept"]) -> None:
         self._prompt = self._prompt[rows]
@@ -111,6 +135,7 @@ class GroupedDecoder:
 
     def _arrange(self) -> None:
         """Rows by the prompt that they continue, in a table with as many columns as the largest group has rows."""
+        self._forget()
         rows = len(self._prompt)
         counts = torch.bincount(self._prompt, minlength=self._count)
         alive = counts.nonzero().squeeze(1)
@@ -132,18 +157,25 @@ class GroupedDecoder:
         cache, rows = self._layers[layer], query.shape[2]
         key_heads, size = key.shape[1], query.shape[-1]
         repeats = query.shape[1] // key_heads
-        cache.keys[:, :, self._done - 1] = key[0].transpose(0, 1)
-        cache.values[:, :, self._done - 1] = value[0].transpose(0, 1)
-        keys, values = cache.keys[:, :, : self._done], cache.values[:, :, : self._done]
+        if self._still:
+            keys, values = cache.keys, cache.values
+            keys.index_copy_(2, self._at, key[0].transpose(0, 1)[:, :, None])
+            values.index_copy_(2, self._at, value[0].transpose(0, 1)[:, :, None])
+        else:
+            keys, values = cache.keys[:, :, : self._done], cache.values[:, :, : self._done]
+            keys[:, :, -1], values[:, :, -1] = key[0].transpose(0, 1), value[0].transpose(0, 1)
         asked = query[0].transpose(0, 1).reshape(rows, key_heads, repeats, size)
         asked = asked * (size**-0.5 if scaling is None else scaling)
         table = self._to_table(asked)  # [prompts, key_heads, most * repeats, size]
         of_prompt = table @ cache.prompt_keys.transpose(-1, -2)
         if self._absent is not None:
             of_prompt = of_prompt.masked_fill_(self._absent[:, None, None], float("-inf"))
-        scores = torch.cat([self._to_rows(of_prompt, repeats), asked @ keys.transpose(-1, -2)], dim=-1)
+        of_own = asked @ keys.transpose(-1, -2)
+        if self._still:
+            of_own = of_own.masked_fill_(torch.arange(keys.shape[2], device=keys.device) > self._at, float("-inf"))
+        scores = torch.cat([self._to_rows(of_prompt, repeats), of_own], dim=-1)
         weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(scores.dtype)
-        on_prompt, own = weights.split([self._longest, self._done], dim=-1)
+        on_prompt, own = weights.split([self._longest, keys.shape[2]], dim=-1)
         found = self._to_rows(self._to_table(on_prompt) @ cache.prompt_values, repeats) + own @ values
         attended: Tensor = found.reshape(1, rows, key_heads * repeats, size)
         return attended
@@ -161,6 +193,59 @@ class GroupedDecoder:
         rows = table.view(self._count, key_heads, self._most, repeats, n).transpose(1, 2)
         rows = rows.reshape(self._count * self._most, key_heads, repeats, n)
         return rows if self._cell is None else rows.index_select(0, self._cell)
+
+
+class _Recorder:
+    """Plays back a step's kernels as a CUDA graph: the first step of a shape runs as ever, the second is recorded.
+
+    What cannot be recorded, such as a model in shards with its communication, runs as ever.
+    """
+
+    def __init__(self, model: "PreTrainedModel") -> None:
+        self._able = not hasattr(model, "unshard")
+        self._seen = False  # a step of this shape
+        self._graph: Any = None
+        self._inputs: tuple[Tensor, ...] = ()
+        self._output: Tensor | None = None
+        self._stream = torch.cuda.Stream(model.device)
+
+    def forget(self) -> None:
+        """Shapes or places of tensors change."""
+        self._seen, self._graph, self._output = False, None, None
+
+    def __call__(self, step: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        # casts that autocast remembers would live in the graph's own memory
+        if not self._able or (torch.is_autocast_enabled("cuda") and torch.is_autocast_cache_enabled()):
+            return step(*inputs)
+        if not self._seen:
+            self._seen = True
+            return step(*inputs)
+        if self._graph is None:
+            self._inputs = tuple(tensor.clone() for tensor in inputs)
+            self._graph, self._output = self._recorded(step)
+        if self._output is None:
+            return step(*inputs)
+        for own, given in zip(self._inputs, inputs, strict=True):
+            own.copy_(given)
+        self._graph.replay()
+        return self._output
+
+    def _recorded(self, step: Callable[..., Tensor]) -> tuple[Any, Tensor | None]:
+        graph: Any = torch.cuda.CUDAGraph()
+        current = torch.cuda.current_stream()
+        self._stream.wait_stream(current)
+        output: Tensor | None = None
+        with torch.cuda.stream(self._stream):
+            graph.capture_begin()  # in memory of its own: that of a graph that is gone cannot be taken over
+            try:
+                output = step(*self._inputs)
+            except RuntimeError:  # such as rotary embeddings that look at the positions
+                self._able = False
+            finally:
+                with suppress(RuntimeError):
+                    graph.capture_end()
+        current.wait_stream(self._stream)
+        return graph, output
 
 
 class _Prefill:

@@ -6,7 +6,7 @@ one. Attention is a function that transformers' attention interface calls with a
 themselves, completions at their prompt and themselves. Hydragen (arXiv 2402.05099) shares prompts so in decoding.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -90,6 +90,8 @@ def classifier_logits(
 
 
 def _run(model: Any, tokens: Tensor, positions: Tensor, layout: Attending, **options: Any) -> Tensor:
+    if not can_group(model):  # it would ignore the layout
+        raise ValueError(f"{type(model).__name__}: layouts are not known to work for it")
     # a mask of four dimensions is passed on as it is, and none is made; the layout stands in its place
     no_mask = torch.ones(1, 1, 1, 1, dtype=torch.bool, device=tokens.device)
     logits: Tensor = model(
@@ -131,9 +133,10 @@ def _register() -> None:
         **options: Any,
     ) -> tuple[Tensor, None]:
         if layout is None:
-            return sdpa_attention_forward(
+            found: tuple[Tensor, None] = sdpa_attention_forward(
                 module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
             )
+            return found
         return layout.attend(module.layer_idx, query, key, value, scaling=scaling, dropout=dropout), None
 
     AttentionInterface.register(ATTENTION, attention)
@@ -141,19 +144,29 @@ def _register() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bundle:
-    """Completions of one prompt that are about as long as each other, to attend as one batch."""
+class _Table:
+    """Rows of about the same length, to attend as one batch."""
 
-    places: Int[Tensor, "rows longest"]  # in the flat row; any where a completion has ended
+    places: Int[Tensor, "rows longest"]  # in the flat row; any where a row has ended
     inside: Int[Tensor, "tokens"] | None  # which of the flattened `places` are real; None where all are
-    mask: Bool[Tensor, "longest seen"]  # what each position sees of the prompt and of its own completion
+
+    def take(self, states: Float[Tensor, "one heads tokens size"]) -> Float[Tensor, "rows heads longest size"]:
+        rows, longest = self.places.shape
+        taken: Tensor = states[0].index_select(1, self.places.reshape(-1))
+        return taken.view(-1, rows, longest, states.shape[-1]).transpose(0, 1)
+
+    def real(self, attended: Float[Tensor, "rows heads longest size"]) -> Float[Tensor, "tokens heads size"]:
+        flat = attended.transpose(1, 2).flatten(0, 1)
+        return flat if self.inside is None else flat.index_select(0, self.inside)
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
-    start: int  # of the prompt in the flat row
-    prompt: int  # its tokens
-    bundles: tuple[_Bundle, ...]
+class _Bundle:
+    """Completions of about the same length, of any prompts."""
+
+    table: _Table
+    prompts: Int[Tensor, "rows"] | None  # of every row; None where there is but one
+    mask: Bool[Tensor, "rows_or_one one longest seen"]  # what each position sees of the prompt and of its completion
 
 
 class Layout:
@@ -180,29 +193,31 @@ class Layout:
         lengths = [sum(mask[width:]) for mask in masks]
         tokens: list[int] = []
         positions: list[int] = []
-        before = [[0] * response_length for _ in rows]  # the place that foretells each completion token
-        own = [[0] * response_length for _ in rows]  # and the token's own
-        groups = []
-        for prompt, numbers in members.items():
-            start = len(tokens)
+        starts, of_row = list[int](), dict[int, int]()
+        for place, (prompt, numbers) in enumerate(members.items()):
+            starts.append(len(tokens))
             tokens += prompt
             positions += range(len(prompt))
-            bundles = []
-            for together in _alike(numbers, lengths):
-                longest = lengths[together[0]]
-                if longest == 0:
-                    continue
-                places = []
-                for number in together:
-                    length, place = lengths[number], len(tokens)
-                    tokens += rows[number][width : width + length]
-                    positions += range(len(prompt), len(prompt) + length)
-                    places.append([*range(place, place + length), *[place] * (longest - length)])
-                    own[number][:length] = range(place, place + length)
-                    before[number][:length] = [start + len(prompt) - 1, *range(place, place + length - 1)]
-                bundles.append(self._bundle(places, [lengths[n] for n in together], len(prompt)))
-            groups.append(_Group(start, len(prompt), tuple(bundles)))
-        self._groups = groups
+            of_row |= dict.fromkeys(numbers, place)
+        prompts = [len(prompt) for prompt in members]
+        self._prompts = self._table(starts, prompts) if tokens else None
+        self._bundles = []
+        before = [[0] * response_length for _ in rows]  # the place that foretells each completion token
+        own = [[0] * response_length for _ in rows]  # and the token's own
+        for together in _alike(of_row, lengths):
+            firsts = []
+            for number in together:
+                length, place, prompt_length = lengths[number], len(tokens), prompts[of_row[number]]
+                tokens += rows[number][width : width + length]
+                positions += range(prompt_length, prompt_length + length)
+                firsts.append(place)
+                own[number][:length] = range(place, place + length)
+                before[number][:length] = [
+                    starts[of_row[number]] + prompt_length - 1,
+                    *range(place, place + length - 1),
+                ]
+            table = self._table(firsts, [lengths[number] for number in together])
+            self._bundles.append(self._bundle(table, [of_row[number] for number in together], prompts))
         self.tokens = self._tensor(tokens)
         self.positions = self._tensor(positions)
         self._own, self._before = self._tensor(own), self._tensor(before)
@@ -232,23 +247,34 @@ class Layout:
     ) -> Tensor:
         """See `Attending`."""
         options = {"scale": scaling, "dropout_p": dropout}
-        found = []
-        for group in self._groups:
-            prompt = slice(group.start, group.start + group.prompt)
-            prompt_key, prompt_value = key[:, :, prompt], value[:, :, prompt]
-            if group.prompt:
-                found.append(_causal(query[:, :, prompt], prompt_key, prompt_value, options))
-            for bundle in group.bundles:
-                found.append(_attend_bundle(bundle, (query, key, value), (prompt_key, prompt_value), options))
+        found, prompt_key, prompt_value = [], None, None
+        if self._prompts is not None:
+            prompt_key, prompt_value = self._prompts.take(key), self._prompts.take(value)
+            attended = _causal(self._prompts.take(query), prompt_key, prompt_value, options)
+            found.append(self._prompts.real(attended))
+        for bundle in self._bundles:
+            own_key, own_value = bundle.table.take(key), bundle.table.take(value)
+            keys, values = _behind(prompt_key, own_key, bundle), _behind(prompt_value, own_value, bundle)
+            attended = _masked(bundle.table.take(query), keys, values, bundle.mask, options)
+            found.append(bundle.table.real(attended))
         return torch.cat(found)[None]
 
-    def _bundle(self, places: list[list[int]], lengths: list[int], prompt: int) -> _Bundle:
-        longest = lengths[0]
-        inside = None
-        if min(lengths) < longest:
-            inside = self._tensor([i * longest + t for i, length in enumerate(lengths) for t in range(length)])
-        seen = torch.ones(longest, prompt + longest, dtype=torch.bool, device=self._device).tril(diagonal=prompt)
-        return _Bundle(self._tensor(places), inside, seen)
+    def _table(self, firsts: Sequence[int], lengths: Sequence[int]) -> _Table:
+        """Rows that start at `firsts` in the flat row."""
+        longest = max(lengths)
+        time = torch.arange(longest, device=self._device)
+        inside = time < self._tensor(lengths)[:, None]
+        places = torch.where(inside, self._tensor(firsts)[:, None] + time, 0)
+        return _Table(places, None if min(lengths) == longest else inside.reshape(-1).nonzero().squeeze(1))
+
+    def _bundle(self, table: _Table, of_row: Sequence[int], prompts: Sequence[int]) -> _Bundle:
+        longest, width = table.places.shape[1], max(prompts)
+        lengths = {prompts[prompt] for prompt in of_row}
+        prompt = self._tensor([prompts[p] for p in of_row] if len(lengths) > 1 else list(lengths))
+        seen = torch.ones(longest, width + longest, dtype=torch.bool, device=self._device).tril(diagonal=width)
+        absent = (place := torch.arange(width + longest, device=self._device)) >= prompt[:, None]
+        mask = seen & ~(absent & (place < width))[:, None]
+        return _Bundle(table, None if len(prompts) == 1 else self._tensor(of_row), mask[:, None])
 
     def _tensor(self, values: Sequence[Any]) -> Tensor:
         return torch.tensor(values, dtype=torch.long, device=self._device)
@@ -267,30 +293,25 @@ class Documents:
         return attend_to_itself(query, key, value, self._lengths, scaling=scaling, dropout=dropout)
 
 
-def _attend_bundle(
-    bundle: _Bundle, states: tuple[Tensor, Tensor, Tensor], prompt: tuple[Tensor, Tensor], options: dict[str, Any]
-) -> Float[Tensor, "tokens heads size"]:
-    query, key, value = states
-    rows, longest = bundle.places.shape
-    heads, size = query.shape[1], query.shape[-1]
+def _behind(prompt: Tensor | None, own: Tensor, bundle: _Bundle) -> Float[Tensor, "rows key_heads seen size"]:
+    """Every row's own states behind those of its prompt."""
+    if prompt is None:
+        return own
+    of_rows = prompt.expand(len(own), -1, -1, -1) if bundle.prompts is None else prompt.index_select(0, bundle.prompts)
+    return torch.cat([of_rows, own], dim=2)
+
+
+def _masked(
+    query: Tensor, key: Tensor, value: Tensor, mask: Bool[Tensor, "rows_or_one one longest seen"], options: Any
+) -> Float[Tensor, "rows heads longest size"]:
+    rows, heads, longest, size = query.shape
     key_heads = key.shape[1]
     repeats = heads // key_heads
-    flat = bundle.places.reshape(-1)
-
-    def own(states: Tensor) -> Float[Tensor, "rows heads longest size"]:
-        return states[0].index_select(1, flat).view(-1, rows, longest, size).transpose(0, 1)
-
     # The queries of the heads that share a key stand behind each other, as if they were more positions: no key is
     # repeated, and every kernel takes it.
-    own_query = own(query).reshape(rows, key_heads, repeats * longest, size)
-    keys, values = (
-        torch.cat([of_prompt.expand(rows, -1, -1, -1), own(of_all)], dim=2)
-        for of_prompt, of_all in zip(prompt, (key, value), strict=True)
-    )
-    mask = bundle.mask.repeat(repeats, 1)
-    attended = scaled_dot_product_attention(own_query, keys, values, attn_mask=mask, **options)
-    attended = attended.view(rows, heads, longest, size).transpose(1, 2).reshape(rows * longest, heads, size)
-    return attended if bundle.inside is None else attended.index_select(0, bundle.inside)
+    folded = query.reshape(rows, key_heads, repeats * longest, size)
+    found = scaled_dot_product_attention(folded, key, value, attn_mask=mask.repeat(1, 1, repeats, 1), **options)
+    return found.view(rows, heads, longest, size)
 
 
 def attend_to_itself(
@@ -305,20 +326,24 @@ def attend_to_itself(
     """Documents of these lengths behind each other: every token looks back at its own document."""
     options = {"scale": scaling, "dropout_p": dropout}
     parts = zip(query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True)
-    return torch.cat([_causal(*part, options) for part in parts])[None]
+    return torch.cat([_causal(*part, options)[0].transpose(0, 1) for part in parts])[None]
 
 
-def _causal(query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]) -> Float[Tensor, "tokens heads size"]:
+def _causal(
+    query: Tensor, key: Tensor, value: Tensor, options: dict[str, Any]
+) -> Float[Tensor, "rows heads time size"]:
     repeats = query.shape[1] // key.shape[1]
     if repeats > 1:
         key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
-    return scaled_dot_product_attention(query, key, value, is_causal=True, **options)[0].transpose(0, 1)
+    return scaled_dot_product_attention(query, key, value, is_causal=True, **options)
 
 
-def _alike(numbers: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows in the order of their lengths, the longest first, in parts of about the same length."""
+def _alike(numbers: Iterable[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows in the order of their lengths, the longest first, in parts of about the same length; without empty ones."""
     together: list[int] = []
     for number in sorted(numbers, key=lambda n: -lengths[n]):
+        if lengths[number] == 0:
+            continue
         if together and lengths[number] < ALIKE * lengths[together[0]]:
             yield together
             together = []

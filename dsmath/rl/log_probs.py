@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK = 128  # time steps in a slice of logits: bounds memory and changes no result
 LOGITS = 2**24  # elements of logits that the head makes at once: 64 MiB in float32
+LOGITS_GPU = 2**25  # there, where small products leave most of the device idle
 
 
 def token_log_probs(
@@ -124,7 +125,8 @@ def head_log_probs(
     Memory is that of `LOGITS` elements and a few times that, whatever the vocabulary and the number of places.
     """
     recompute = torch.is_grad_enabled() and (states.requires_grad or any(p.requires_grad for p in head.parameters()))
-    size = max(LOGITS // vocabulary_of(head), 1)
+    limit = LOGITS_GPU if states.device.type == "cuda" else LOGITS
+    size = max(limit // vocabulary_of(head), 1)
     log_probs, entropies = [], []
     for chunk, targets in zip(states.split(size), tokens.split(size), strict=True):
         arguments = (head, chunk, targets, temperature, with_entropy)

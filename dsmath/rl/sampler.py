@@ -88,6 +88,7 @@ def generate(
     on_progress: Callable[[int, int], None] | None = None,
     stop: Stop | None = None,
     limits: Sequence[int] | None = None,
+    record_steps: bool = False,
 ) -> Rollout:
     """`samples_per_prompt` completions of every prompt, of at most `max_new_tokens` tokens.
 
@@ -96,7 +97,8 @@ def generate(
     `on_progress(done, total)` counts finished rows. The model samples in evaluation mode and gets its own mode back.
     `indices` number the prompts for the seed, where they are a share of a larger list; 0, 1, … otherwise. A row ends
     also with the token at which `stop` says so (dsmath/rl/stopping.py); it is not truncated then. `limits` are lower
-    ones than `max_new_tokens` for single prompts, which change nothing that is drawn below them.
+    ones than `max_new_tokens` for single prompts, which change nothing that is drawn below them. `record_steps` plays
+    decoding steps back on a GPU (dsmath/models/decoding.py).
     Raises ValueError for an empty prompt.
     """
     if not prompts or not all(prompts):
@@ -114,7 +116,7 @@ def generate(
             numbers = chosen if indices is None else [indices[i] for i in chosen]
             rows = [i * samples_per_prompt + s for i in chosen for s in samples]
             _sample(
-                decoder_of(model, [prompts[i] for i in chosen], len(samples)),
+                decoder_of(model, [prompts[i] for i in chosen], len(samples), record=record_steps),
                 found,
                 torch.tensor(rows, device=model.device),
                 temperature=temperature,

@@ -16,12 +16,16 @@ class OwnEngine:
     """Samples in this process, at most `max_rows` rows at once.
 
     What a row draws depends only on the seed, its prompt's index and its number in the group. With a `dtype` that is
-    not the policy's, a copy of the policy is sampled from, and the log-probabilities are the copy's.
+    not the policy's, a copy of the policy is sampled from, and the log-probabilities are the copy's. `record_steps`
+    plays decoding steps back as CUDA graphs.
     """
 
-    def __init__(self, *, policy: Policy, max_rows: int, dtype: DType | None = None) -> None:
+    def __init__(
+        self, *, policy: Policy, max_rows: int, dtype: DType | None = None, record_steps: bool = False
+    ) -> None:
         self._policy = policy
         self._max_rows = max_rows
+        self._record_steps = record_steps
         self._weights = SamplingModel(policy, dtype)
 
     def refresh(self, policy: Policy) -> None:
@@ -61,4 +65,5 @@ class OwnEngine:
                 on_progress=on_progress,
                 stop=stop,
                 limits=limits,
+                record_steps=self._record_steps,
             )

@@ -218,8 +218,7 @@ class PolicyOptimisation(TrainingModule):
     def _experience(self, judged: Judged) -> tuple[Experience, dict[str, float]]:
         rollout, mask = judged.rollout, judged.rollout.response_mask
         reference = self._reference_log_probs(rollout) if self._penalised else None
-        with gathered(self.model, self.value_model):
-            old, values = self._old_terms(rollout)
+        old, values = self._old_terms(rollout)
         penalty = None
         if self._kl.placement == "reward" and reference is not None and old is not None:
             penalty = kl_estimate(old, reference, estimator=self._kl.estimator)
@@ -421,21 +420,22 @@ class PolicyOptimisation(TrainingModule):
         log_probs, values = [], []
         for module, _ in modes:
             module.eval()
-        for part in self._slices(rollout):
-            sequences, mask = rollout.sequences[part], rollout.attention_mask[part]
-            terms = sequence_terms(
-                self.model,
-                sequences,
-                mask,
-                response_length=width,
-                temperature=self._temperature,
-                value_head=self.value_head,
-            )
-            log_probs.append(terms.log_probs)
-            if self.value_model is not None:
-                values.append(token_scores(self.value_model, sequences, mask, response_length=width, before=True))
-            elif terms.values is not None:
-                values.append(terms.values)
+        with gathered(self.model, self.value_model):
+            for part in self._slices(rollout):
+                sequences, mask = rollout.sequences[part], rollout.attention_mask[part]
+                terms = sequence_terms(
+                    self.model,
+                    sequences,
+                    mask,
+                    response_length=width,
+                    temperature=self._temperature,
+                    value_head=self.value_head,
+                )
+                log_probs.append(terms.log_probs)
+                if self.value_model is not None:
+                    values.append(token_scores(self.value_model, sequences, mask, response_length=width, before=True))
+                elif terms.values is not None:
+                    values.append(terms.values)
         for module, training in modes:
             module.train(training)
         return torch.cat(log_probs), torch.cat(values) if values else None

@@ -12,7 +12,7 @@ from dsmath.rl import log_probs
 from dsmath.rl.log_probs import head_log_probs, sequence_terms
 
 PAD = 0
-# prompt and completion: a group whose lengths differ much, another, one alone, one that is split up, an empty completion
+# prompt and completion: a group whose lengths differ much, another, one alone, one split up, an empty completion
 ROWS = [
     ([5, 6, 7], [8, 9, 10, 11, 12, 13, 14, 15]),
     ([5, 6, 7], [9]),
