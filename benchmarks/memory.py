@@ -1,9 +1,14 @@
 """`dsmath plan`'s peak of memory against what a process really has, for PPO and GRPO at several sizes on a CPU.
 
 `python benchmarks/memory.py [--sizes 5M 20M …]`: random Llamas are written to a folder; for each size and method two
-steps of the stage rl run in a process of their own, with a reference, a reward model and for PPO a value model of the
-same size. Measured is the greatest resident size (VmHWM) from when training starts to the end of the last update;
-predicted is the plan of the same config, with the prompts' real mean length. There is no peer that foretells memory.
+steps of the stage rl run in a process of their own, with a reference, a reward model (or the rule) and for PPO a value
+model of the same size. Measured is the greatest resident size (VmHWM) from when training starts to the end of the last
+update; predicted is the plan of the same config, with the prompts' real mean length. There is no peer that foretells
+memory.
+
+glibc takes tensors of up to 32 MiB out of its heap, where freed ones leave holes that the next of the same size do not
+fit in, so that a process keeps up to twice what is in use. `--mmap-threshold` says from how many bytes on a tensor is
+its own mapping, which is given back when it is freed; 0 leaves glibc as it is.
 """
 
 import argparse
@@ -22,7 +27,17 @@ SIZES = {  # hidden, intermediate, layers, heads, heads of keys, vocabulary
     "75M": (576, 1536, 16, 9, 3, 32_768),
     "150M": (768, 2048, 20, 12, 12, 16_384),
 }
-METHODS = ("grpo", "ppo")
+METHODS = {  # the words that make it, with `models` the folder of the reward model
+    "grpo, rule": ["algorithm=grpo"],
+    "grpo": ["algorithm=grpo", "reward=model", "reward.path={models}/reward"],
+    "ppo": ["algorithm=ppo", "reward=model", "reward.path={models}/reward"],
+    "ppo, checkpointing": [
+        "algorithm=ppo",
+        "reward=model",
+        "reward.path={models}/reward",
+        "trainer.activation_checkpointing=true",
+    ],
+}
 SHAPES = {  # outputs of a step, of a micro-batch, of a group (GRPO's), tokens of an output
     "one micro-batch": (16, 16, 8, 96),
     "two micro-batches": (32, 16, 8, 96),
@@ -65,18 +80,19 @@ def overrides(models: Path, method: str, shape: str) -> list[str]:
     """The words of a run of the stage rl alone."""
     batch, micro, group, tokens = SHAPES[shape]
     words = ["stage=rl", "model=hf", f"model.policy.path={models / 'policy'}", "model.prompt.instruction=''"]
-    words += ["rl.init=model", f"algorithm={method}", "reward=model", f"reward.path={models / 'reward'}"]
+    words += ["rl.init=model", *(word.format(models=models) for word in METHODS[method])]
     words += [f"rl.batch_size={batch}", f"rl.micro_batch_size={micro}", "rl.steps=2", "rl.schedule.warmup_steps=0"]
-    words += [f"sampling.max_new_tokens={tokens}", f"sampling.group_size={group if method == 'grpo' else 1}"]
+    words += [f"sampling.max_new_tokens={tokens}", f"sampling.group_size={group if method.startswith('grpo') else 1}"]
     words += ["rl.validate_every=100", "rl.validation_size=4", "model.context_length=512"]
     return [*words, "logger=none", "trainer.progress=false", "trainer.checkpoint_every=100", "hardware.threads=1"]
 
 
-def measured(words: list[str]) -> float:
+def measured(words: list[str], threshold: int) -> float:
     """The stage's own peak, in bytes, from a run in an empty folder."""
+    own = {"MALLOC_MMAP_THRESHOLD_": str(threshold)} if threshold else {}
     with tempfile.TemporaryDirectory() as place:
         command = [sys.executable, "-m", "dsmath", *words, "hydra.run.dir=run"]
-        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, env=os.environ | own)
         if done.returncode:
             raise SystemExit(f"dsmath {' '.join(words)} failed:\n{done.stderr[-2000:]}")
         results = json.loads((Path(place) / "run" / "results.json").read_text(encoding="utf-8"))
@@ -109,24 +125,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--mmap-threshold", type=int, default=2**20)
     given = parser.parse_args()
     import torch
     import transformers
 
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, float32, one thread")
+    print(
+        f"torch {torch.__version__}, transformers {transformers.__version__}, float32, one thread, mappings from {given.mmap_threshold} bytes"
+    )
     gaps = []
     for size in given.sizes:
         with tempfile.TemporaryDirectory() as place:
             write_models(Path(place), size)
             for shape in given.shapes:
-                for method in METHODS:
+                for method in given.methods:
                     words = overrides(Path(place), method, shape)
                     peak, phase, prompt = predicted(words)
-                    found = measured(words)
+                    found = measured(words, given.mmap_threshold)
                     gaps.append(peak / found - 1)
                     said = f"predicted {peak / 1e6:7.0f} MB ({phase}), measured {found / 1e6:7.0f} MB, {gaps[-1]:+.1%}"
-                    print(f"{size:>5} {method:<5} {shape:<32} prompts {prompt}: {said}", flush=True)
+                    print(f"{size:>5} {method:<18} {shape:<32} prompts {prompt}: {said}", flush=True)
     print(f"median gap {statistics.median(map(abs, gaps)):.1%}, greatest {max(map(abs, gaps)):.1%}")
 
 

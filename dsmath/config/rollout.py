@@ -9,6 +9,12 @@ COOLEST = 0.01  # vLLM raises lower temperatures to it, except 0
 def engine(e: Experiment) -> Broken:
     """A share of memory for vLLM and for nothing else; what vLLM cannot do here."""
     name, share = e.rollout.name, e.rollout.memory_share
+    if name == "continuous" and e.rollout.max_rows is not None:
+        yield (
+            "rollout.max_rows",
+            f" = {e.rollout.max_rows}: with rollout=continuous what a row draws depends on the rows beside it, so all "
+            "of a batch are sampled together; use rollout.max_rows=null, or rollout=transformers",
+        )
     if name != "vllm":
         if share is not None:
             yield (

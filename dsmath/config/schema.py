@@ -349,10 +349,11 @@ class Sampling:
 
 @dataclass(frozen=True)
 class RolloutSection:
-    """What completions are sampled with; `memory_share` is of the GPU's memory."""
+    """What completions are sampled with, at most `max_rows` at once; `memory_share` is of the GPU's memory."""
 
     name: Literal["transformers", "continuous", "vllm"]
     dtype: Literal["float32", "bfloat16"] | None
+    max_rows: PositiveInt | None
     memory_share: OpenShare | None
     engine: Component
 

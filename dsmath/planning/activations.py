@@ -54,25 +54,26 @@ def layer_bytes(shape: Shape, tokens: Tokens, number: Numbers) -> float:
 
 
 def _attention(shape: Shape, tokens: Tokens) -> float:
-    """Elements that attention keeps: queries, keys and values, what it gave, and that in the order of tokens."""
-    width, keys, repeats = shape.attention, shape.keys, shape.heads // shape.kv_heads
-    # where several heads share a key, the repeated keys and values are kept instead
-    rotated = (width + (2 * keys if repeats == 1 else 0)) * tokens.total
-    if not tokens.prompts:  # rows of one document or several: transformers' own attention
-        return rotated + width * tokens.total + (2 * width * tokens.total if repeats > 1 else 0)
-    # grouped (dsmath/models/grouped.py): completions' queries are gathered, their keys joined to the prompt's
-    prompts = tokens.prompts * tokens.prompt
-    gathered = width * tokens.completions + 2 * keys * tokens.seen
-    repeated = 2 * width * prompts if repeats > 1 else 0
-    return rotated + gathered + repeated + 2 * width * tokens.total
+    """Elements that attention keeps: queries, keys and values, what it gave, and that in the order of tokens.
+
+    Where several heads share a key, a document that looks back at itself has the keys and values repeated.
+    """
+    width, keys = shape.attention, shape.keys
+    repeated = keys if shape.heads == shape.kv_heads else width
+    alone = 2 * width + 2 * repeated
+    if not tokens.prompts:  # documents (dsmath/models/grouped.py)
+        return (alone + width) * tokens.total
+    # completions have their own queries, and their keys and values behind those of the prompt
+    gathered = 2 * width * tokens.completions + 2 * keys * tokens.seen
+    return alone * tokens.prompts * tokens.prompt + gathered + width * tokens.total
 
 
 def _masks(shape: Shape, tokens: Tokens, number: Numbers) -> float:
-    """Bytes of what completions may see, a number for each pair; one for all rows of a prompt."""
+    """Bytes of what completions may see, a number for each pair: of every row, unless all continue one prompt."""
     if not tokens.prompts:
         return 0
-    repeats = shape.heads // shape.kv_heads
-    return tokens.prompts * repeats * tokens.completion * (tokens.prompt + tokens.completion) * number.linear
+    repeats, masks = shape.heads // shape.kv_heads, 1 if tokens.prompts == 1 else tokens.rows
+    return masks * repeats * tokens.completion * (tokens.prompt + tokens.completion) * number.linear
 
 
 def model_bytes(shape: Shape, tokens: Tokens, number: Numbers, *, checkpointing: bool) -> float:

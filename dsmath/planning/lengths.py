@@ -97,7 +97,16 @@ def _sampling_only(e: Experiment, stage: str, prompt: int | None) -> Workload:
         count = len(e.eval.of) * len(e.eval.benchmarks) if e.eval.size else None
         drawn = _asked(e, e.eval.size or QUESTIONS, 1 + e.eval.samples, e.eval.max_new_tokens, prompt)
         rows = e.eval.batch_rows
-    return Workload(stage, 1, count, None, None, updates=0, sampled=_at_once(drawn, rows), drawn=drawn)
+    return Workload(
+        stage,
+        1,
+        count,
+        None,
+        None,
+        updates=0,
+        sampled=_at_once(drawn, min(rows, e.rollout.max_rows or rows)),
+        drawn=drawn,
+    )
 
 
 def _of_rl(e: Experiment, ranks: int, prompt: int | None) -> Workload:
@@ -115,7 +124,7 @@ def _of_rl(e: Experiment, ranks: int, prompt: int | None) -> Workload:
         micro=micro,
         batch=batch,
         updates=e.algorithm.updates_per_exploration,
-        sampled=Tokens(_groups(share, group), own, share, length) if online else None,
+        sampled=_at_once(Tokens(_groups(share, group), own, share, length), e.rollout.max_rows) if online else None,
         drawn=batch if online else None,
     )
 
@@ -124,10 +133,10 @@ def _asked(e: Experiment, questions: int, samples: int, length: int, prompt: int
     return Tokens(questions, _prompt(e, length, prompt), questions * samples, length)
 
 
-def _at_once(drawn: Tokens, rows: int) -> Tokens:
-    """A batch of so many rows, which samples of a question share a prompt in."""
+def _at_once(drawn: Tokens, most: int | None) -> Tokens:
+    """A batch of at most so many rows (None: all), which samples of a question share a prompt in."""
     each = drawn.rows // drawn.prompts
-    rows = min(rows, drawn.rows)
+    rows = min(most or drawn.rows, drawn.rows)
     return Tokens(_groups(rows, each), drawn.prompt, rows, drawn.completion)
 
 

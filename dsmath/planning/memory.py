@@ -17,7 +17,7 @@ from dsmath.planning.lengths import Tokens, Workload
 from dsmath.planning.shape import Shape
 
 DRAWN_ROWS = 256  # rows that draw a token at once (dsmath/rl/sampler.py)
-DRAWN_BYTES = 12  # and what that takes for each row and token of the vocabulary, besides the logits of all rows
+DRAWN_BYTES = 12  # and what that takes for each row and token of the vocabulary: chances, and again in float64
 BUCKET = 2**25  # elements of gradients that ranks add at once (dsmath/training/module.py)
 EXPERIENCE = 30  # bytes of a completion's token that wait to be learned from: numbers and masks
 TOKEN = 8
@@ -120,12 +120,14 @@ def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
     assert work.sampled is not None
     activations = model_bytes(shape, work.micro, number, checkpointing=checkpointing(e))
     own = adapters(e, shape, "rl")
+    sampler = _sampler_numbers(e, number)
+    cache, drawn = cache_bytes(shape, work.sampled, sampler.linear), _drawn_bytes(shape, work.sampled, sampler)
     head = head_bytes(shape, work.micro, number, is_learned=own is None)
     policy = replace(
         _trained("policy", shape.parameters, number, shards, learned=own),
         activations=activations,
-        logits=max(head, _drawn_bytes(shape, work.sampled, number)),
-        cache=cache_bytes(shape, work.sampled, number.linear),
+        logits=max(head, drawn),
+        cache=cache,
     )
     learning = [replace(policy, logits=head)]
     frozen = []
@@ -133,6 +135,8 @@ def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
         frozen.append(Held("reference", shape.parameters * number.weights / shards))
     if e.reward.name != "rule":
         frozen.append(Held("reward model", shape.scorer_parameters * FLOAT32 / shards))
+    if sampler is not number:
+        frozen.append(Held("sampler's copy", shape.parameters * sampler.weights))
     if e.value.name == "separate":
         other = number if e.value.init == "policy" else _of(e, FLOAT32)
         value = replace(
@@ -142,17 +146,16 @@ def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
         learning.append(value)
     models = [policy, *frozen, *learning[1:]]
     kept = sum(model.kept for model in models)
-    gradients = sum(model.gradients for model in learning)  # they stay until the next update begins
-    waiting = work.sampled.rows * (TOKEN * (work.sampled.prompt + work.sampled.completion))
-    waiting += work.sampled.completions * EXPERIENCE
+    assert work.batch is not None
+    waiting = work.batch.rows * (TOKEN * (work.batch.prompt + work.batch.completion))
+    waiting = (waiting + work.batch.completions * EXPERIENCE) / work.ranks
     whole = shape.parameters * number.linear if is_sharded(e) else 0  # one model on every device while it reads
-    cache, drawn = policy.cache, _drawn_bytes(shape, work.sampled, number)
     prompts = Tokens(0, 0, work.sampled.prompts, work.sampled.prompt)
     read = reading_bytes(shape, work.micro, number) + read_logits_bytes(shape, work.micro)
-    prefill = reading_bytes(shape, prompts, number)
+    prefill = reading_bytes(shape, prompts, sampler)
     phases = {
-        "sampling": kept + gradients + whole + cache + max(drawn, prefill),
-        "scoring": kept + gradients + whole + waiting + read,
+        "sampling": kept + (whole if sampler is number else 0) + cache + max(drawn, prefill),
+        "scoring": kept + whole + waiting + read,
     }
     others = sum(model.kept for model in frozen) + waiting
     phases |= {name: others + own for name, own in _update(e, shape, work, learning, number).items()}
@@ -162,12 +165,24 @@ def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
 def _sampling_only(e: Experiment, shape: Shape, work: Workload) -> Memory:
     assert work.sampled is not None
     number = numbers_for(e, work.stage)
-    cache = cache_bytes(shape, work.sampled, number.linear)
-    logits = _drawn_bytes(shape, work.sampled, number)
-    policy = Held("policy", shape.parameters * number.weights, cache=cache, logits=logits)
+    sampler = _sampler_numbers(e, number)
+    cache = cache_bytes(shape, work.sampled, sampler.linear)
+    logits = _drawn_bytes(shape, work.sampled, sampler)
+    models = [Held("policy", shape.parameters * number.weights, cache=cache, logits=logits)]
+    if sampler is not number:
+        models.append(Held("sampler's copy", shape.parameters * sampler.weights))
     prompts = Tokens(0, 0, work.sampled.prompts, work.sampled.prompt)
-    phases = {"sampling": policy.kept + cache + max(logits, reading_bytes(shape, prompts, number))}
-    return _memory(e, work.stage, [policy], phases)
+    kept = sum(model.kept for model in models)
+    phases = {"sampling": kept + cache + max(logits, reading_bytes(shape, prompts, sampler))}
+    return _memory(e, work.stage, models, phases)
+
+
+def _sampler_numbers(e: Experiment, number: Numbers) -> Numbers:
+    """Of the model that samples: a copy where `rollout.dtype` is not the policy's own."""
+    if e.rollout.dtype is None:
+        return number
+    size = FLOAT32 if e.rollout.dtype == "float32" else 2
+    return number if size == number.weights else Numbers(size, size, size)
 
 
 def cache_bytes(shape: Shape, sampled: Tokens, number: int) -> float:
@@ -194,7 +209,10 @@ def adapters(e: Experiment, shape: Shape, stage: str) -> int | None:
 
 
 def _drawn_bytes(shape: Shape, sampled: Tokens, number: Numbers) -> float:
-    rows = sampled.rows * number.linear + min(sampled.rows, DRAWN_ROWS) * DRAWN_BYTES
+    """What one row after another is drawn with; the last token's logits are there until the next token's are made."""
+    logits = sampled.rows * number.linear
+    scaled = FLOAT32 if number.linear < FLOAT32 else 0
+    rows = logits + max(logits, min(sampled.rows, DRAWN_ROWS) * (DRAWN_BYTES + scaled))
     return float(rows * shape.vocabulary)
 
 
@@ -213,8 +231,10 @@ def _update(e: Experiment, shape: Shape, work: Workload, learning: list[Held], n
     backward = gradients + deepest if several else max(deepest, gradients + layer)
     largest = shape.embedding * FLOAT32 / _shards(e, work)
     on_gpu = e.hardware.accelerator == "gpu"
-    most = max(m.gradients for m in learning)  # a temporary of all tensors at once on a GPU
-    stepping = most if on_gpu else min(2 * largest, most)
+    stepping = 0.0  # a fused optimizer has no temporaries
+    if not getattr(e, work.stage).optim.arguments.get("fused"):
+        most = max(m.gradients for m in learning)  # of all tensors at once on a GPU
+        stepping = most if on_gpu else min(2 * largest, most)
     average = 0.0
     if work.ranks > 1 and not is_sharded(e):
         average = min(gradients, BUCKET * FLOAT32 + largest)

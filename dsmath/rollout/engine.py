@@ -67,13 +67,14 @@ def refreshed(engine: Engine, policy: "Policy") -> Iterator[Engine]:
 
 
 def engine_of(e: "Experiment", policy: "Policy", *, max_rows: int) -> Engine:
-    """The engine that the experiment names; `max_rows` bounds the rows that are sampled at once.
+    """The engine that the experiment names; `max_rows` and `rollout.max_rows` bound the rows that are sampled at once.
 
     Made before a trainer takes the policy apart.
     """
     settings = e.rollout
     share = {} if settings.memory_share is None else {"memory_share": settings.memory_share}
-    found: Engine = settings.engine.build(policy=policy, max_rows=max_rows, dtype=settings.dtype, **share)
+    rows = min(max_rows, settings.max_rows or max_rows)
+    found: Engine = settings.engine.build(policy=policy, max_rows=rows, dtype=settings.dtype, **share)
     return found
 
 

@@ -20,6 +20,7 @@ from dsmath.config.types import Component
 from dsmath.errors import UserError
 from dsmath.graph.chain import nodes, require_available
 from dsmath.graph.store import Store
+from dsmath.planning.plan import warnings
 from dsmath.point import job
 from dsmath.tracking.labels import HELD_OUT
 from dsmath.tracking.naming import varied
@@ -96,6 +97,8 @@ def is_sweep(overrides: Sequence[str]) -> bool:
 def preflight(points: Sequence[Composed], *, sweep: bool) -> None:
     """What can be known before a job starts: stages that exist, input files, models, folders that can be written.
 
+    What will not fit into memory is warned of, since a plan can err.
+
     Raises:
         UserError: for the first point that could not finish.
     """
@@ -112,6 +115,8 @@ def preflight(points: Sequence[Composed], *, sweep: bool) -> None:
         except UserError as error:
             where = f"{' '.join(point.overrides)}  →  " if len(points) > 1 else ""
             raise UserError(f"{where}{error}") from None
+    for line in dict.fromkeys(line for point in points for line in warnings(point.experiment)):
+        print(f"warning: {line}", file=sys.stderr)
     if asked := {told(point): point.experiment for point in points if sweep and point.experiment.launcher.slurm}:
         from dsmath.launch.cluster_check import require_runnable
         from dsmath.launch.request import request_of

@@ -176,10 +176,10 @@ def test_caches_ignored_files_and_secrets_are_left_out_and_this_machines_values_
     write(checkout / ".gitignore", (checkout / ".gitignore").read_text() + "*.key\n")
     secrets = "conf/wandb.key dsmath/wandb.key conf/local/wandb.key dsmath/.env conf/local/.env conf/logger/.env.local"
     for name in (*secrets.split(), "conf/prod.env", ".env", "notes.txt"):
-        write(checkout / name, "SECRET\n")
+        write(checkout / name, "SECRET-VALUE\n")
     git(checkout, "add", "--force", "conf/prod.env")
     commit(checkout)
-    write(checkout / "conf/prod.env", "SECRET, and changed\n")
+    write(checkout / "conf/prod.env", "SECRET-VALUE, and changed\n")
     write(checkout / "conf/local/here.yaml", "name: here\n")
     write(checkout / "dsmath/new.py", "")  # not ignored, though git doesn't know it yet
     (checkout / "dsmath/work.py").unlink()  # git knows it, though it isn't there
@@ -193,7 +193,7 @@ def test_caches_ignored_files_and_secrets_are_left_out_and_this_machines_values_
         "dsmath", "conf", "experiments", "hydra_plugins", "origin.json", "git.diff",
     }  # fmt: skip
     assert not list(code.rglob("__pycache__"))
-    assert all(b"SECRET" not in path.read_bytes() for path in code.rglob("*") if path.is_file())
+    assert all(b"SECRET-VALUE" not in path.read_bytes() for path in code.rglob("*") if path.is_file())
 
 
 def test_an_environment_in_a_checkout_that_ignores_it_is_copied_as_it_is(

@@ -16,7 +16,7 @@ from dsmath.planning.activations import Numbers, head_bytes, model_bytes
 from dsmath.planning.lengths import Tokens, workload
 from dsmath.planning.memory import Memory, cache_bytes, memory
 from dsmath.planning.shape import KNOWN, Shape, shape_of
-from dsmath.rl.log_probs import sequence_terms
+from dsmath.rl.log_probs import packed_log_probs, sequence_terms
 
 SEVEN_B = KNOWN["deepseek-ai/deepseek-coder-7b-base-v1.5"]
 LLAMA_2_7B = Shape(32, 4096, 11008, 32, 32, 128, 32_000, 4096, tied=False)
@@ -90,19 +90,9 @@ def _saved(compute: Callable[[], object], models: list[torch.nn.Module]) -> int:
     return sum(found.values())
 
 
-SIZES = {
-    "groups": (Shape(5, 256, 704, 4, 4, 64, 4096, 512, tied=True), Tokens(2, 29, 16, 96)),
-    "single": (Shape(5, 256, 704, 4, 4, 64, 4096, 512, tied=True), Tokens(16, 29, 16, 96)),
-    "shared keys": (Shape(4, 384, 1024, 6, 2, 64, 4096, 512, tied=True), Tokens(2, 29, 16, 96)),
-    "long prompts, shared keys": (Shape(4, 384, 1024, 6, 2, 64, 4096, 512, tied=True), Tokens(8, 129, 16, 48)),
-}
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_activations_are_what_autograd_keeps(size: str) -> None:
+def llama(shape: Shape) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    shape, tokens = SIZES[size]
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
@@ -113,12 +103,27 @@ def test_activations_are_what_autograd_keeps(size: str) -> None:
         max_position_embeddings=512,
         tie_word_embeddings=True,
     )
-    model: Any = LlamaForCausalLM(config).train()
+    return LlamaForCausalLM(config).train()
+
+
+SIZES = {
+    "groups": (Shape(5, 256, 704, 4, 4, 64, 4096, 512, tied=True), Tokens(2, 29, 16, 96)),
+    "single": (Shape(5, 256, 704, 4, 4, 64, 4096, 512, tied=True), Tokens(16, 29, 16, 96)),
+    "shared keys": (Shape(4, 384, 1024, 6, 2, 64, 4096, 512, tied=True), Tokens(2, 29, 16, 96)),
+    "long prompts, shared keys": (Shape(4, 384, 1024, 6, 2, 64, 4096, 512, tied=True), Tokens(8, 129, 16, 48)),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_activations_are_what_autograd_keeps(size: str) -> None:
+    shape, tokens = SIZES[size]
+    model = llama(shape)
     scorer: Any = scorer_from_policy(Policy(model, None, 512)).model.train()  # type: ignore[arg-type]
     group = tokens.rows // tokens.prompts
     prompts = torch.randint(4096, (tokens.prompts, tokens.prompt)).repeat_interleave(group, dim=0)
     sequences = torch.cat([prompts, torch.randint(4096, (tokens.rows, tokens.completion))], dim=1)
     mask = torch.ones_like(sequences, dtype=torch.bool)
+    mask[:group, 0] = False  # prompts are seldom equally long, and every row has its own mask then
     length = tokens.completion
 
     def terms() -> object:
@@ -131,6 +136,20 @@ def test_activations_are_what_autograd_keeps(size: str) -> None:
     states = tokens.completions * shape.hidden * 4
     assert _saved(terms, [model, scorer]) == pytest.approx(expected + states, rel=0.03)
     assert _saved(scores, [model, scorer]) == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2])
+def test_activations_of_packed_documents_are_what_autograd_keeps(kv_heads: int) -> None:
+    shape = Shape(5, 256, 704, 4, kv_heads, 64, 4096, 512, tied=True)
+    model = llama(shape)
+    rows, length = 4, 256
+    tokens = torch.randint(4096, (rows, length))
+    positions = torch.arange(length).remainder(64).expand(rows, -1)  # four documents a row
+    learned = torch.ones_like(tokens, dtype=torch.bool)
+    expected = model_bytes(shape, Tokens(0, 0, rows, length), FLOAT32, checkpointing=False)
+    states = rows * length * shape.hidden * 4
+    kept = _saved(lambda: packed_log_probs(model, tokens, positions, learned), [model])
+    assert kept == pytest.approx(expected + states, rel=0.03)
 
 
 def test_logits_do_not_grow_with_the_number_of_completions() -> None:

@@ -33,6 +33,10 @@ def compose() -> Iterator[Composer]:
             ["rollout=vllm", "hardware=h100x8", "sft.batch_size=8"],
             "rollout = vllm: shares one GPU with the trainer, and hardware=h100x8 has 1 × 8",
         ),
+        (
+            ["rollout=continuous", "rollout.max_rows=8"],
+            "rollout.max_rows = 8: with rollout=continuous what a row draws depends on the rows beside it",
+        ),
         (["rollout.memory_share=0.3"], "rollout.memory_share = 0.3: rollout=transformers takes what its rows need"),
         (
             ["rollout=vllm", "hardware=gpu", "rollout.memory_share=null"],
