@@ -132,9 +132,8 @@ def main() -> None:
     import transformers
 
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, ", end="")
-    print(
-        f"torch {torch.__version__}, transformers {transformers.__version__}, float32, one thread, mappings from {given.mmap_threshold} bytes"
-    )
+    print(f"torch {torch.__version__}, transformers {transformers.__version__}, float32, one thread, ", end="")
+    print(f"mappings from {given.mmap_threshold} bytes" if given.mmap_threshold else "glibc as it is")
     gaps = []
     for size in given.sizes:
         with tempfile.TemporaryDirectory() as place:

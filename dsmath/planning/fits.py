@@ -10,7 +10,7 @@ from dsmath.planning.devices import device_of
 
 GB = 1e9
 TRAINING = ("pretrain", "sft", "reward_model", "rl")
-LEARNS_OTHERWISE = ("rl.batch_size=", "lora=")  # these go no further than needed beside the others
+LEARNS_OTHERWISE = ("lora=",)  # goes no further than needed beside the others
 SAMPLING = {"samples": "samples", "answers": "eval"}  # and the section that says how many rows at once
 
 
@@ -78,9 +78,9 @@ def changes(e: Experiment, stage: str) -> list[Sequence[Change]]:
             found.append([_set("trainer", "activation_checkpointing", True)])
         if e.hardware.devices * e.hardware.num_nodes > 1 and e.hardware.strategy != "fsdp":
             found.append([_set("hardware", "strategy", "fsdp")])
-    if stage == "rl" and e.source.name == "online":  # all outputs of an exploration are sampled at once
-        sizes = [size for size in _halves(e.rl.batch_size) if size % e.sampling.group_size == 0]
-        found.append([_set("rl", "batch_size", size) for size in sizes])
+    if stage == "rl" and e.source.name == "online" and e.rollout.name != "continuous":
+        share = -(-e.rl.batch_size // (e.hardware.devices * e.hardware.num_nodes))
+        found.append([_set("rollout", "max_rows", rows) for rows in _halves(min(e.rollout.max_rows or share, share))])
     if stage in ("sft", "rl") and e.lora.name == "none":
         adapters = Lora(name="adapters", rank=16, alpha=32.0, dropout=0.0, targets=[])  # conf/lora/rank_16.yaml
         found.append([Change("lora=rank_16", lambda of: replace(of, lora=adapters))])

@@ -147,7 +147,7 @@ def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
     models = [policy, *frozen, *learning[1:]]
     kept = sum(model.kept for model in models)
     assert work.batch is not None
-    waiting = work.batch.rows * (TOKEN * (work.batch.prompt + work.batch.completion))
+    waiting: float = work.batch.rows * TOKEN * (work.batch.prompt + work.batch.completion)
     waiting = (waiting + work.batch.completions * EXPERIENCE) / work.ranks
     whole = shape.parameters * number.linear if is_sharded(e) else 0  # one model on every device while it reads
     prompts = Tokens(0, 0, work.sampled.prompts, work.sampled.prompt)

@@ -17,7 +17,7 @@ SETTINGS: Mapping[str, tuple[str, ...]] = {
     "samples": ("samples.batch_rows", "samples.max_new_tokens", "samples.per_question"),
     "reward_data": ("reward_data.batch_rows", "reward_data.max_new_tokens", "reward_data.rollouts"),
     "reward_model": ("reward_model.micro_batch_size", "trainer.activation_checkpointing", "reward_data.max_new_tokens"),
-    "rl": ("rl.micro_batch_size", "rl.batch_size", "sampling.max_new_tokens"),
+    "rl": ("rl.micro_batch_size", "rollout.max_rows", "sampling.max_new_tokens"),
     "answers": ("eval.batch_rows", "eval.max_new_tokens", "eval.samples"),
 }
 
@@ -52,4 +52,4 @@ def _shown(e: Experiment, path: str) -> str:
     value = getattr(getattr(e, section), name, False)
     if isinstance(value, bool):
         return f"{path}={str(value).lower()}" if value else f"{path}=false (true computes them again)"
-    return f"{path}={value}"
+    return f"{path}={'null (all)' if value is None else value}"

@@ -29,7 +29,9 @@ def test_a_real_error_of_an_allocator_names_three_settings(kind: str) -> None:
     found = out_of_memory(_error_of(2**55, kind), experiment(), "rl")
     assert found is not None
     assert str(found).startswith("rl: this machine's memory is full")
-    assert "\n  lower one of rl.micro_batch_size=256, rl.batch_size=256, sampling.max_new_tokens=40\n" in str(found)
+    assert "\n  lower one of rl.micro_batch_size=256, rollout.max_rows=null (all), sampling.max_new_tokens=40\n" in str(
+        found
+    )
 
 
 def test_a_gpus_error_is_one_too() -> None:

@@ -108,7 +108,13 @@ def test_what_is_proposed_fits_when_it_is_typed() -> None:
 def test_settings_are_tried_from_those_that_cost_only_time_to_those_that_change_the_learning() -> None:
     e = experiment("experiment=grpo_7b", "hardware=h100x8", "hardware.strategy=ddp")
     kinds = [kind[0].override.split("=")[0] for kind in changes(e, "rl")]
-    expected = ["rl.micro_batch_size", "trainer.activation_checkpointing", "hardware.strategy", "rl.batch_size", "lora"]
+    expected = [
+        "rl.micro_batch_size",
+        "trainer.activation_checkpointing",
+        "hardware.strategy",
+        "rollout.max_rows",
+        "lora",
+    ]
     assert kinds == expected
 
 

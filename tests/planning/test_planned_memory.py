@@ -204,3 +204,28 @@ def test_with_adapters_only_they_have_gradients_and_the_reference_is_the_policy_
     assert policy.gradients == 4 * count
     assert policy.optimizer == 8 * count
     assert policy.parameters == whole.models[0].parameters + 4 * count
+
+
+def test_a_sampler_of_another_type_has_a_copy_of_the_weights_and_a_smaller_cache() -> None:
+    own, other = planned(), planned("rollout.dtype=bfloat16")
+    policy, copied = own.models[0], other.models[-1]
+    assert copied.name == "sampler's copy"
+    assert copied.parameters == policy.parameters / 2
+    assert other.models[0].cache == policy.cache / 2
+    assert other.phases["update"] - own.phases["update"] == pytest.approx(copied.parameters)  # it stays
+
+
+def test_fewer_rows_sampled_at_once_lower_the_cache_and_not_what_is_learned() -> None:
+    whole, few = planned("rl.batch_size=64"), planned("rl.batch_size=64", "rollout.max_rows=16")
+    assert few.models[0].cache == whole.models[0].cache / 4
+    assert few.phases["update"] == whole.phases["update"]
+
+
+def test_gradients_are_gone_while_it_samples_and_a_fused_optimizer_needs_nothing_more() -> None:
+    fused, plain = planned("rl.batch_size=16"), planned("rl.batch_size=16", "rl.optim.fused=false")
+    policy, reference = fused.models
+    needed = 4 * policy.parameters + reference.parameters  # weights, gradients, two moments
+    assert fused.phases["optimizer"] - fused.process == pytest.approx(needed, rel=0.01)
+    assert fused.phases["optimizer"] < plain.phases["optimizer"] <= fused.phases["optimizer"] + policy.gradients
+    small = planned("rl.batch_size=16", "sampling.max_new_tokens=1")  # there is next to nothing else when it samples
+    assert small.phases["sampling"] - small.process < needed

@@ -1,6 +1,8 @@
 """dsmath's own sampler behind the engines' interface: the policy itself, or a copy of it in another type."""
 
 import logging
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from engine_tools import EOS, PAD, PROMPTS, require_log_probs, sample, small
 
 from dsmath.rl.sampler import generate
 from dsmath.rollout import weights
-from dsmath.rollout.engine import refreshed
+from dsmath.rollout.engine import engine_of, refreshed
 from dsmath.rollout.own import OwnEngine
 
 
@@ -21,6 +23,14 @@ def test_it_draws_what_the_sampler_draws() -> None:
     )  # fmt: skip
     assert ours.completions() == theirs.completions()
     assert torch.equal(ours.log_probs, theirs.log_probs)
+
+
+def test_the_config_bounds_the_rows_that_are_sampled_at_once() -> None:
+    for asked, stage_asks, expected in ((None, 8, 8), (4, 8, 4), (16, 8, 8)):
+        component = SimpleNamespace(build=lambda **named: named)
+        rollout = SimpleNamespace(engine=component, dtype=None, memory_share=None, max_rows=asked)
+        found: Any = engine_of(SimpleNamespace(rollout=rollout), small(), max_rows=stage_asks)  # type: ignore[arg-type]
+        assert found["max_rows"] == expected
 
 
 def test_a_copy_samples_in_its_own_type_and_leaves_the_policy_alone() -> None:
