@@ -1,4 +1,4 @@
-"""How processor seconds and memory of sampling and of an update grow: `python benchmarks/growth.py --plot docs/growth.png`.
+"""How processor seconds and memory of sampling and updates grow: `python benchmarks/growth.py --plot docs/growth.png`.
 
 A small random Llama whose completions always have their full length. One size at a time is varied about a common
 middle; every point is a process of its own. The exponents are fitted by least squares in logarithms, beside those of

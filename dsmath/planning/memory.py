@@ -117,11 +117,11 @@ def memory(e: Experiment, shape: Shape, work: Workload) -> Memory:
 def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
     number, shards = numbers_for(e, "rl"), _shards(e, work)
     assert work.micro is not None
-    assert work.sampled is not None
+    sampled = work.sampled or Tokens(0, 0, 0, 0)  # outputs that are known already
     activations = model_bytes(shape, work.micro, number, checkpointing=checkpointing(e))
     own = adapters(e, shape, "rl")
     sampler = _sampler_numbers(e, number)
-    cache, drawn = cache_bytes(shape, work.sampled, sampler.linear), _drawn_bytes(shape, work.sampled, sampler)
+    cache, drawn = cache_bytes(shape, sampled, sampler.linear), _drawn_bytes(shape, sampled, sampler)
     head = head_bytes(shape, work.micro, number, is_learned=own is None)
     policy = replace(
         _trained("policy", shape.parameters, number, shards, learned=own),
@@ -150,13 +150,13 @@ def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
     waiting: float = work.batch.rows * TOKEN * (work.batch.prompt + work.batch.completion)
     waiting = (waiting + work.batch.completions * EXPERIENCE) / work.ranks
     whole = shape.parameters * number.linear if is_sharded(e) else 0  # one model on every device while it reads
-    prompts = Tokens(0, 0, work.sampled.prompts, work.sampled.prompt)
+    prompts = Tokens(0, 0, sampled.prompts, sampled.prompt)
     read = reading_bytes(shape, work.micro, number) + read_logits_bytes(shape, work.micro)
     prefill = reading_bytes(shape, prompts, sampler)
-    phases = {
-        "sampling": kept + (whole if sampler is number else 0) + cache + max(drawn, prefill),
-        "scoring": kept + whole + waiting + read,
-    }
+    phases = {}
+    if work.sampled is not None:
+        phases["sampling"] = kept + (whole if sampler is number else 0) + cache + max(drawn, prefill)
+    phases["scoring"] = kept + whole + waiting + read
     others = sum(model.kept for model in frozen) + waiting
     phases |= {name: others + own for name, own in _update(e, shape, work, learning, number).items()}
     return _memory(e, "rl", models, phases)

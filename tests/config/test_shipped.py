@@ -25,6 +25,7 @@ NEEDED = {  # what an option cannot do without
     ("experiment", "grpo_gsm8k_smollm2"): ["data.path=FOLDER"],
     ("rl", "paper"): ["sampling=group_64", "model=hf", "model.policy.path=FOLDER"],
     ("sft", "paper"): ["model=deepseek_math_7b"],
+    ("rollout", "vllm"): ["hardware=gpu"],
     ("samples", "paper"): ["stage=samples", "model=deepseek_math_7b"],
     ("reward_data", "paper"): ["stage=reward_data", "samples=paper", "model=deepseek_math_7b"],
     ("reward_model", "paper"): ["stage=reward_model"],
@@ -53,6 +54,8 @@ NEEDED = {  # what an option cannot do without
 NAMES = {
     ("source", "pairs"): "offline",
     ("annotation", "embedded"): "file",
+    ("lora", "attention_16"): "adapters",
+    ("lora", "rank_16"): "adapters",
 }  # a section's name where it is not the option's
 EVALUATION = ("answers", "eval")
 CORPUS = ["pages", *(f"corpus@round-{number}" for number in range(1, 5))]

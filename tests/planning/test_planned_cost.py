@@ -127,3 +127,10 @@ def test_a_device_that_is_not_known_is_told_the_nearest() -> None:
 
 def test_every_device_says_where_its_numbers_are_from() -> None:
     assert all(device.source and device.bf16_flops > device.fp32_flops for device in DEVICES.values())
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "rft", "dpo"])
+def test_what_learns_from_known_outputs_samples_nothing(algorithm: str) -> None:
+    (plan,) = [p for p in plans(experiment(f"algorithm={algorithm}", "stage=rl")) if p.stage == "rl"]
+    assert "sampling" not in plan.memory.phases
+    assert {"scoring", "update"} <= plan.memory.phases.keys()

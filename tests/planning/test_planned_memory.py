@@ -227,5 +227,5 @@ def test_gradients_are_gone_while_it_samples_and_a_fused_optimizer_needs_nothing
     needed = 4 * policy.parameters + reference.parameters  # weights, gradients, two moments
     assert fused.phases["optimizer"] - fused.process == pytest.approx(needed, rel=0.01)
     assert fused.phases["optimizer"] < plain.phases["optimizer"] <= fused.phases["optimizer"] + policy.gradients
-    small = planned("rl.batch_size=16", "sampling.max_new_tokens=1")  # there is next to nothing else when it samples
-    assert small.phases["sampling"] - small.process < needed
+    small = planned("rl.batch_size=16", "sampling.max_new_tokens=1")  # there is little else then when it scores
+    assert small.phases["scoring"] < small.phases["optimizer"]
