@@ -6,7 +6,7 @@ leave their head out (`dsmath/models/grouped.py`) make their logits whole; these
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -40,7 +40,10 @@ def token_entropy(logits: Float[Tensor, "batch time vocabulary"], *, temperature
 
 @dataclass(frozen=True, slots=True)
 class SequenceTerms:
-    """What one forward pass says about the response tokens of every row; what was not asked for is None."""
+    """What one forward pass says about the response tokens of every row; what was not asked for is None.
+
+    The entropy is to be looked at: it may have no gradient.
+    """
 
     log_probs: Float[Tensor, "batch response_length"]
     entropy: Float[Tensor, "batch response_length"] | None
@@ -122,21 +125,23 @@ def head_log_probs(
 ) -> tuple[Float[Tensor, "places"], Float[Tensor, "places"]]:
     """log π(token) after each state and the entropy there (0 unless asked for), in float32 at least.
 
+    Gradients flow through the log-probabilities; the entropy is a number to look at, and has none.
     Memory is that of `LOGITS` elements and a few times that, whatever the vocabulary and the number of places.
     """
     recompute = torch.is_grad_enabled() and (states.requires_grad or any(p.requires_grad for p in head.parameters()))
     limit = LOGITS_GPU if states.device.type == "cuda" else LOGITS
     size = max(limit // vocabulary_of(head), 1)
-    log_probs, entropies = [], []
+    log_probs = []
+    entropies: list[Tensor] = []
     for chunk, targets in zip(states.split(size), tokens.split(size), strict=True):
-        arguments = (head, chunk, targets, temperature, with_entropy)
+        # the second time, in the backward pass, the entropy is known
+        arguments = (head, chunk, targets, temperature, entropies if with_entropy else None, len(entropies))
         if recompute:
-            log_prob, entropy = checkpoint(_head_chunk, *arguments, use_reentrant=False, preserve_rng_state=False)
+            log_probs.append(checkpoint(_head_chunk, *arguments, use_reentrant=False, preserve_rng_state=False))
         else:
-            log_prob, entropy = _head_chunk(*arguments)
-        log_probs.append(log_prob)
-        entropies.append(entropy)
-    return torch.cat(log_probs), torch.cat(entropies)
+            log_probs.append(_head_chunk(*arguments))
+    found = torch.cat(log_probs)
+    return found, torch.cat(entropies) if with_entropy else torch.zeros_like(found)
 
 
 def vocabulary_of(head: torch.nn.Module) -> int:
@@ -145,14 +150,55 @@ def vocabulary_of(head: torch.nn.Module) -> int:
     return weight.shape[0]
 
 
-def _head_chunk(
+def _head_chunk(  # noqa: PLR0917 - checkpoint passes no names
     head: torch.nn.Module,
     states: Float[Tensor, "places hidden"],
     tokens: Int[Tensor, "places"],
     temperature: float,
-    with_entropy: bool,
-) -> tuple[Float[Tensor, "places"], Float[Tensor, "places"]]:
-    return _chunk(head(states), tokens, temperature, with_entropy)
+    entropies: list[Tensor] | None,
+    number: int,
+) -> Float[Tensor, "places"]:
+    logits = head(states)
+    found: Tensor = _TokenLogProbs.apply(logits, tokens, temperature)  # type: ignore[no-untyped-call]
+    if entropies is not None and len(entropies) == number:
+        entropies.append(_entropy(logits, temperature))
+    return found
+
+
+class _TokenLogProbs(torch.autograd.Function):
+    """log π(token), with one buffer of the logits' size in either pass; what autograd would keep are five."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Float[Tensor, "places vocabulary"], tokens: Int[Tensor, "places"], temperature: float
+    ) -> Float[Tensor, "places"]:
+        log_norm = _scaled(logits, temperature).logsumexp(dim=-1)
+        ctx.save_for_backward(logits, tokens, log_norm)
+        ctx.temperature = temperature
+        chosen = logits.gather(-1, tokens[:, None]).squeeze(-1)
+        return _scaled(chosen, temperature) - log_norm
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        """d log π(token) / d logit = (1[token] - π) / temperature."""
+        logits, tokens, log_norm = ctx.saved_tensors
+        factor = (gradients[0] / ctx.temperature)[:, None]
+        found = torch.sub(_scaled(logits, ctx.temperature), log_norm[:, None]).exp_().mul_(-factor)
+        found.scatter_add_(-1, tokens[:, None], factor)
+        return found.to(logits.dtype), None, None
+
+
+def _scaled(logits: Tensor, temperature: float) -> Tensor:
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return wide if temperature == 1 else wide / temperature
+
+
+@torch.no_grad()
+def _entropy(logits: Float[Tensor, "places vocabulary"], temperature: float) -> Float[Tensor, "places"]:
+    """H = log Z - E[logit] of softmax(logits / temperature)."""
+    scaled = _scaled(logits.detach(), temperature)
+    log_norm = scaled.logsumexp(dim=-1, keepdim=True)
+    return log_norm.squeeze(-1) - (scaled - log_norm).exp_().mul_(scaled).sum(dim=-1)
 
 
 def _padded_terms(

@@ -52,7 +52,7 @@ def terms_and_gradients(model: Any, head: torch.nn.Module) -> list[torch.Tensor]
     assert terms.entropy is not None
     assert terms.values is not None
     factors = torch.linspace(-1, 2, int(inside.sum()), dtype=torch.float64)
-    total = (factors * (terms.log_probs[inside] + terms.entropy[inside].square() + terms.values[inside])).sum()
+    total = (factors * (terms.log_probs[inside] + terms.values[inside])).sum()
     parameters = [*model.parameters(), *head.parameters()]
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     found = [terms.log_probs[inside], terms.entropy[inside], terms.values[inside]]
