@@ -6,8 +6,8 @@ model of the same size. Measured is the greatest resident size (VmHWM) from when
 update; predicted is the plan of the same config, with the prompts' real mean length. There is no peer that foretells
 memory.
 
-glibc takes tensors of up to 32 MiB out of its heap, where freed ones leave holes that the next of the same size do not
-fit in, so that a process keeps up to twice what is in use. `--mmap-threshold` says from how many bytes on a tensor is
+glibc takes tensors of up to 32 MiB out of its heap, where freed ones leave holes, so that a process keeps more than is
+in use; how much more is chance (docs/planning.md). `--mmap-threshold` says from how many bytes on a tensor is
 its own mapping, which is given back when it is freed; 0 leaves glibc as it is.
 """
 

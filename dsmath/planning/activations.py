@@ -10,8 +10,7 @@ from dsmath.planning.shape import Shape
 
 FLOAT32 = 4
 LOGITS = 2**24  # elements of logits that the head makes at once (dsmath/rl/log_probs.py)
-LOGITS_KEPT = 5  # float32 tensors of that size at the deepest point of a chunk's backward pass
-LOGITS_READ = 4  # and without a gradient
+LOGITS_GPU = 2**25  # and on a GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +89,16 @@ def model_bytes(shape: Shape, tokens: Tokens, number: Numbers, *, checkpointing:
     return layers + last
 
 
-def head_bytes(shape: Shape, tokens: Tokens, number: Numbers, *, is_learned: bool = True) -> float:
+def head_bytes(
+    shape: Shape, tokens: Tokens, number: Numbers, *, is_learned: bool = True, on_gpu: bool = False
+) -> float:
     """What the head keeps and makes for the completions: states, a chunk of logits, the gradient of its weights."""
     states = tokens.completions * shape.hidden * number.linear
-    chunks = -(-tokens.completions * shape.vocabulary // LOGITS)
-    logits = min(tokens.completions * shape.vocabulary, LOGITS) * FLOAT32 * LOGITS_KEPT
-    gradients = min(chunks, 2) * shape.embedding * number.weights  # a chunk's beside the sum of those before
-    return states + logits + (gradients if is_learned else 0)
+    several = tokens.completions * shape.vocabulary > (LOGITS_GPU if on_gpu else LOGITS)
+    table = shape.embedding * number.weights if is_learned else 0
+    logits = read_logits_bytes(shape, tokens, number, on_gpu=on_gpu)
+    # beside the sum of earlier chunks: the logits' gradient is made of them, the weights' of that, and a new sum
+    return states + max(logits + several * table, logits / 2 + (1 + several) * table, several * 3 * table)
 
 
 def reading_bytes(shape: Shape, tokens: Tokens, number: Numbers) -> float:
@@ -106,6 +108,7 @@ def reading_bytes(shape: Shape, tokens: Tokens, number: Numbers) -> float:
     return own + (shape.layer_matrices * number.linear if number.casts else 0)
 
 
-def read_logits_bytes(shape: Shape, tokens: Tokens) -> float:
-    """A chunk of logits without a gradient."""
-    return min(tokens.completions * shape.vocabulary, LOGITS) * FLOAT32 * LOGITS_READ
+def read_logits_bytes(shape: Shape, tokens: Tokens, number: Numbers, *, on_gpu: bool = False) -> float:
+    """A chunk of logits and one more of its size in float32, as its sums need; both in float32 where logits are not."""
+    each = 2 * FLOAT32 + (0 if number.linear == FLOAT32 else number.linear)
+    return min(tokens.completions * shape.vocabulary, LOGITS_GPU if on_gpu else LOGITS) * each

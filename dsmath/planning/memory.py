@@ -107,7 +107,7 @@ def memory(e: Experiment, shape: Shape, work: Workload) -> Memory:
     count = shape.scorer_parameters if is_scorer else shape.parameters
     own = adapters(e, shape, work.stage)
     model = _trained("reward model" if is_scorer else "policy", count, number, _shards(e, work), learned=own)
-    logits = 0.0 if is_scorer else head_bytes(shape, work.micro, number, is_learned=own is None)
+    logits = 0.0 if is_scorer else head_bytes(shape, work.micro, number, is_learned=own is None, on_gpu=_on_gpu(e))
     activations = model_bytes(shape, work.micro, number, checkpointing=checkpointing(e))
     model = replace(model, activations=activations, logits=logits)
     phases = _update(e, shape, work, [model], number)
@@ -122,7 +122,7 @@ def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
     own = adapters(e, shape, "rl")
     sampler = _sampler_numbers(e, number)
     cache, drawn = cache_bytes(shape, sampled, sampler.linear), _drawn_bytes(shape, sampled, sampler)
-    head = head_bytes(shape, work.micro, number, is_learned=own is None)
+    head = head_bytes(shape, work.micro, number, is_learned=own is None, on_gpu=_on_gpu(e))
     policy = replace(
         _trained("policy", shape.parameters, number, shards, learned=own),
         activations=activations,
@@ -151,7 +151,8 @@ def _of_rl(e: Experiment, shape: Shape, work: Workload) -> Memory:
     waiting = (waiting + work.batch.completions * EXPERIENCE) / work.ranks
     whole = shape.parameters * number.linear if is_sharded(e) else 0  # one model on every device while it reads
     prompts = Tokens(0, 0, sampled.prompts, sampled.prompt)
-    read = reading_bytes(shape, work.micro, number) + read_logits_bytes(shape, work.micro)
+    read = reading_bytes(shape, work.micro, number)
+    read += read_logits_bytes(shape, work.micro, number, on_gpu=_on_gpu(e))
     prefill = reading_bytes(shape, prompts, sampler)
     phases = {}
     if work.sampled is not None:
@@ -227,10 +228,13 @@ def _update(e: Experiment, shape: Shape, work: Workload, learning: list[Held], n
     # the policy's backward pass is the last: what others kept is gone when its head makes logits
     deepest = max(activations + layer, learning[0].activations + learning[0].logits)
     several = work.batch.rows > work.micro.rows * work.ranks
+    # at the end a tied table's two gradients and their sum, of which one is among `gradients`
+    tied = 2 * shape.embedding * number.weights if shape.tied and adapters(e, shape, work.stage) is None else 0
+    last = max(layer, tied)
     # of one micro-batch alone activations go as gradients come
-    backward = gradients + deepest if several else max(deepest, gradients + layer)
+    backward = gradients + max(deepest, last + tied / 2) if several else max(deepest, gradients + last)
     largest = shape.embedding * FLOAT32 / _shards(e, work)
-    on_gpu = e.hardware.accelerator == "gpu"
+    on_gpu = _on_gpu(e)
     stepping = 0.0  # a fused optimizer has no temporaries
     if not getattr(e, work.stage).optim.arguments.get("fused"):
         most = max(m.gradients for m in learning)  # of all tensors at once on a GPU
@@ -261,10 +265,14 @@ def _trained(name: str, count: int, number: Numbers, shards: int, *, learned: in
     return Held(name, count * size + (learned or 0) * size, gradients=own, optimizer=2 * own)
 
 
+def _on_gpu(e: Experiment) -> bool:
+    return e.hardware.accelerator == "gpu"
+
+
 def _shards(e: Experiment, work: Workload) -> int:
     return work.ranks if is_sharded(e) else 1
 
 
 def _memory(e: Experiment, stage: str, models: list[Held], phases: Mapping[str, float]) -> Memory:
-    process = PROCESS_GPU if e.hardware.accelerator == "gpu" else PROCESS_CPU
+    process = PROCESS_GPU if _on_gpu(e) else PROCESS_CPU
     return Memory(stage, tuple(models), {name: own + process for name, own in phases.items()}, process)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -150,6 +151,39 @@ def test_activations_of_packed_documents_are_what_autograd_keeps(kv_heads: int) 
     states = rows * length * shape.hidden * 4
     kept = _saved(lambda: packed_log_probs(model, tokens, positions, learned), [model])
     assert kept == pytest.approx(expected + states, rel=0.03)
+
+
+def _peak(compute: Callable[[], object]) -> float:
+    """Bytes that torch allocated at most at once."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        compute()
+    events = sorted(profile.profiler.kineto_results.events(), key=lambda event: event.start_ns())  # type: ignore[union-attr]
+    return float(max(accumulate(event.nbytes() for event in events if event.name() == "[memory]")))
+
+
+HEADS = {
+    "one chunk": (Shape(2, 256, 704, 4, 4, 64, 8192, 512, tied=True), Tokens(1, 9, 16, 96)),
+    "several chunks": (Shape(2, 256, 704, 4, 4, 64, 16_384, 512, tied=True), Tokens(1, 9, 48, 96)),
+    "a large table": (Shape(1, 1024, 1024, 8, 8, 128, 16_384, 512, tied=True), Tokens(1, 9, 14, 96)),
+}
+
+
+@pytest.mark.parametrize("size", HEADS)
+def test_the_deepest_point_of_the_heads_backward_pass_is_what_torch_allocates(size: str) -> None:
+    shape, tokens = HEADS[size]
+    model = llama(shape)
+    sequences = torch.randint(4096, (tokens.rows, tokens.prompt + tokens.completion))
+    sequences[:, : tokens.prompt] = 1
+    mask = torch.ones_like(sequences, dtype=torch.bool)
+
+    def learn() -> None:
+        terms = sequence_terms(
+            model, sequences, mask, response_length=tokens.completion, temperature=1.0, with_entropy=True
+        )
+        terms.log_probs.sum().backward()
+
+    expected = model_bytes(shape, tokens, FLOAT32, checkpointing=False) + head_bytes(shape, tokens, FLOAT32)
+    assert _peak(learn) == pytest.approx(expected, rel=0.05)
 
 
 def test_logits_do_not_grow_with_the_number_of_completions() -> None:
