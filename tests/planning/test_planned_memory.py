@@ -168,7 +168,7 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("size", HEADS)
+@pytest.mark.parametrize("size", ["one chunk", *(pytest.param(s, marks=pytest.mark.slow) for s in [*HEADS][1:])])
 def test_the_deepest_point_of_the_heads_backward_pass_is_what_torch_allocates(size: str) -> None:
     shape, tokens = HEADS[size]
     model = llama(shape)

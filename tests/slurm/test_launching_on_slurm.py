@@ -103,7 +103,7 @@ def test_sigterm_ends_the_command_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_the_node_does_not_have_is_told(tmp_path: Path) -> None:
-    task = submit(tmp_path, "launcher.slurm.sbatch.begin=now+3")
+    task = submit(tmp_path, "launcher.slurm.sbatch.begin=now+8")
     there = sweep_of(tmp_path)
     elsewhere = there.rename(there.with_name("elsewhere"))  # as a folder that is there on the login node alone
     ended = cluster.wait_for_state(task, *cluster.TERMINAL, seconds=60)
@@ -113,7 +113,7 @@ def test_a_folder_that_the_node_does_not_have_is_told(tmp_path: Path) -> None:
 
 
 def test_another_folder_at_the_same_place_is_told(tmp_path: Path) -> None:
-    task = submit(tmp_path, "launcher.slurm.sbatch.begin=now+3")
+    task = submit(tmp_path, "launcher.slurm.sbatch.begin=now+8")
     (sweep_of(tmp_path) / "slurm" / "probe").write_text("of another sweep\n")
     assert cluster.wait_for_state(task, *cluster.TERMINAL, seconds=60)["ExitCode"] == "62:0"
 
