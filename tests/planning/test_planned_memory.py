@@ -11,13 +11,19 @@ import torch
 
 from dsmath.config.compose import composer
 from dsmath.config.schema import Experiment
+from dsmath.models import decoding
 from dsmath.models.load import Policy
 from dsmath.models.scorer import scorer_from_policy, token_scores
+from dsmath.planning import activations, lengths
+from dsmath.planning import memory as planned_memory
 from dsmath.planning.activations import Numbers, head_bytes, model_bytes
+from dsmath.planning.fits import changes
 from dsmath.planning.lengths import Tokens, workload
 from dsmath.planning.memory import Memory, cache_bytes, memory
 from dsmath.planning.shape import KNOWN, Shape, shape_of
+from dsmath.rl import log_probs
 from dsmath.rl.log_probs import packed_log_probs, sequence_terms
+from dsmath.training import module
 
 SEVEN_B = KNOWN["deepseek-ai/deepseek-coder-7b-base-v1.5"]
 LLAMA_2_7B = Shape(32, 4096, 11008, 32, 32, 128, 32_000, 4096, tied=False)
@@ -263,3 +269,15 @@ def test_gradients_are_gone_while_it_samples_and_a_fused_optimizer_needs_nothing
     assert fused.phases["optimizer"] < plain.phases["optimizer"] <= fused.phases["optimizer"] + policy.gradients
     small = planned("rl.batch_size=16", "sampling.max_new_tokens=1")  # there is little else then when it scores
     assert small.phases["scoring"] < small.phases["optimizer"]
+
+
+def test_numbers_that_the_plan_repeats_because_it_imports_no_torch_are_those_of_the_code() -> None:
+    assert lengths.ROOM == decoding.ROOM
+    assert (activations.LOGITS, activations.LOGITS_GPU) == (log_probs.LOGITS, log_probs.LOGITS_GPU)
+    assert planned_memory.BUCKET == module.BUCKET
+
+
+def test_the_adapters_that_are_proposed_are_those_that_the_words_name() -> None:
+    e = experiment("stage=rl")
+    (proposed,) = [kind[0] for kind in changes(e, "rl") if kind[0].override.startswith("lora=")]
+    assert proposed.applied(e).lora == experiment("stage=rl", proposed.override).lora

@@ -115,6 +115,23 @@ def undisturbed(dsmath: Dsmath, tmp_path_factory: pytest.TempPathFactory) -> dic
     return {"seconds": done.seconds, **outcome(done.store)}
 
 
+def assert_alike(found: dict[str, Any], expected: dict[str, Any], stage: str) -> None:
+    """The same weights and metrics, but for the order in which numbers are added up."""
+    import torch
+    from safetensors.torch import load
+
+    weights, others = load(found[f"{stage} weights"]), load(expected[f"{stage} weights"])
+    assert weights.keys() == others.keys()
+    for name in others:
+        torch.testing.assert_close(weights[name], others[name], rtol=1e-5, atol=1e-5)
+    for ours, row in zip(found[f"{stage} metrics"], expected[f"{stage} metrics"], strict=True):
+        assert ours.keys() == row.keys()
+        for name, value in row.items():
+            assert (ours[name] == "") == (value == ""), name
+            if value:
+                assert float(ours[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-5), name
+
+
 def assert_as_undisturbed(store: Path, undisturbed: dict[str, Any], stages: tuple[str, ...] = ("sft", "rl")) -> None:
     found = outcome(store, stages)
     for name, value in found.items():

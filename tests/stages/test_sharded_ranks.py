@@ -4,26 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from conftest import Dsmath, assert_as_undisturbed, outcome
-from safetensors.torch import load
+from conftest import Dsmath, assert_alike, assert_as_undisturbed, outcome
 
 SHARDS = ("hardware.devices=2", "hardware.strategy=fsdp")
 DDP, ONE = ("hardware.devices=2",), ()
-
-
-def assert_alike(found: dict[str, Any], expected: dict[str, Any], stage: str) -> None:
-    """The same weights and metrics, but for the order in which numbers are added up."""
-    weights, others = load(found[f"{stage} weights"]), load(expected[f"{stage} weights"])
-    assert weights.keys() == others.keys()
-    for name in others:
-        torch.testing.assert_close(weights[name], others[name], rtol=1e-5, atol=1e-5)
-    for ours, row in zip(found[f"{stage} metrics"], expected[f"{stage} metrics"], strict=True):
-        assert ours.keys() == row.keys()
-        for name, value in row.items():
-            assert (ours[name] == "") == (value == ""), name
-            if value:
-                assert float(ours[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-5), name
 
 
 @pytest.fixture(scope="session")
